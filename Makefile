@@ -1,0 +1,72 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+ARGS ?=
+
+bin := $(VENV)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check --quiet
+pytest := $(bin)/python -m pytest -n $(WORKERS)
+
+export ONCE PORT AUTH_PORT REDIS_PORT DATABASE_URL REDIS_URL
+
+.PHONY: help demo test test-all lint format bench requirements clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+demo: $(VENV)/.installed-demo ## five processes and the story; ONCE=1, PORT=, AUTH_PORT=, REDIS_PORT=, DATABASE_URL=, REDIS_URL=
+	@exec $(bin)/python -m project.demo
+
+test: $(VENV)/.installed-test ## the tests on PostgreSQL, then the database-neutral ones on SQLite
+	@unset DATABASE_URL REDIS_URL; $(pytest) $(ARGS)
+	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) $(ARGS)
+
+test-all: $(VENV)/.installed-test ## as test, with the slow tiers
+	@unset DATABASE_URL REDIS_URL; $(pytest) -m "" --timeout 600 $(ARGS)
+	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) -m "" --timeout 600 $(ARGS)
+
+lint: $(VENV)/.installed-dev ## ruff, mypy, and the import-direction test
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/mypy
+	@$(bin)/python -m pytest -q -p no:randomly tests/unit/test_architecture.py
+
+format: $(VENV)/.installed-dev ## let ruff mend what it can
+	@$(bin)/ruff check --fix .
+	@$(bin)/ruff format .
+
+bench: $(VENV)/.installed-test ## the benchmarks
+	@$(bin)/python -m benchmarks $(ARGS)
+
+compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+requirements: $(VENV)/.installed-dev ## compile requirements/*.txt from pyproject.toml; UPGRADE=1 for the newest
+	@$(compile) --all-extras --group dev -o requirements/dev.txt
+	@$(compile) --all-extras --group test -c requirements/dev.txt -o requirements/test.txt
+	@$(compile) --group demo -c requirements/dev.txt -o requirements/demo.txt
+	@$(compile) -c requirements/dev.txt -o requirements/base.txt
+
+clean: ## remove the virtual environment, the demo's data and all caches
+	@rm -rf $(VENV) var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(bin)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "No $(PYTHON) found. Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); 3.11 or later is needed. Name one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) -V) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "venv failed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed-%: requirements/%.txt pyproject.toml | $(bin)/python
+	@echo "Installing $< ..."
+	@$(pip) install -r $<
+	@$(pip) install --no-deps --editable .
+	@touch $@
