@@ -1,0 +1,49 @@
+"""System checks: each mistake in the settings one error, whose hint is the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core import checks
+
+from .conf import NAME, settings_problems
+from .providers.registry import all_provider_problems
+
+
+def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
+    """E001 to E019: what keeps the app from working."""
+    problems = [*settings_problems(), *all_provider_problems()]
+    found: list[checks.CheckMessage] = [
+        checks.Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems
+    ]
+    if not django_settings.USE_TZ:
+        found.append(
+            checks.Error(
+                "oauth_tokens needs time zone support, and USE_TZ is False.",
+                hint="Set USE_TZ = True.",
+                id="oauth_tokens.E006",
+            )
+        )
+    return found
+
+
+def check_redis(**kwargs: Any) -> Sequence[checks.CheckMessage]:
+    """W001: correct without Redis, but waiting then means polling the database."""
+    raw = getattr(django_settings, NAME, None)
+    if not isinstance(raw, dict) or raw.get("REDIS_URL"):
+        return []
+    return [
+        checks.Warning(
+            f"{NAME}['REDIS_URL'] is not set: callers who wait for each other poll the database.",
+            hint="Set REDIS_URL to the address of a Redis or Valkey server.",
+            id="oauth_tokens.W001",
+        )
+    ]
+
+
+def register_all() -> None:
+    """Called once, when Django is ready."""
+    checks.register(check_settings)
+    checks.register(check_redis)

@@ -1,0 +1,20 @@
+"""Prints a new key for ``OAUTH_TOKENS["ENCRYPTION_KEYS"]``."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from oauth_tokens.conf import KEY_BYTES
+
+
+class Command(BaseCommand):
+    help = "Print a new key for OAUTH_TOKENS['ENCRYPTION_KEYS']: put it first in the list."
+    # There may be no usable settings before the first key is in them.
+    requires_system_checks = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode())

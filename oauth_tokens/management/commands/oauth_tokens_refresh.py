@@ -1,0 +1,79 @@
+"""What Celery beat and worker do, in one process: for cron, or as a service with ``--loop``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import ArgumentParser
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error, close_old_connections
+
+from oauth_tokens import upkeep
+
+
+class _Stopped(Exception):
+    """The process was told to end in the middle of a sweep."""
+
+
+class Command(BaseCommand):
+    help = "Refresh all tokens that are due, without Celery: once, or every --loop seconds."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--loop",
+            type=float,
+            metavar="SECONDS",
+            help="go on until SIGTERM or SIGINT, with a pause of so many seconds between sweeps",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        pause = options["loop"]
+        if pause is None:
+            self.stdout.write(self._sweep(threading.Event()))
+            return
+        if not pause > 0:
+            raise CommandError("--loop takes a number of seconds greater than 0.")
+        ended = threading.Event()
+
+        def end(number: int, frame: FrameType | None) -> None:
+            ended.set()
+
+        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            while not ended.is_set():
+                self._sweep_and_survive(ended)
+                ended.wait(pause)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _sweep_and_survive(self, ended: threading.Event) -> None:
+        """A database that fails for a while ends no service: the next sweep finds what is due."""
+        try:
+            self.stdout.write(self._sweep(ended))
+        except Error as error:
+            self.stderr.write(f"sweep failed: {type(error).__name__}")
+        close_old_connections()
+
+    def _sweep(self, ended: threading.Event) -> str:
+        """One sweep; returns what it did, in a line."""
+        outcomes: Counter[str] = Counter()
+
+        def refresh(pk: int, version: int) -> None:
+            if ended.is_set():
+                raise _Stopped
+            outcomes[upkeep.refresh_one(pk, version)] += 1
+
+        try:
+            outcomes["restored"] = upkeep.restore_rescued()
+            upkeep.dispatch_due(refresh)
+            outcomes["revoked"] = upkeep.revoke_pending()
+            outcomes["notices sent"] = upkeep.send_due_notices()
+        except _Stopped:
+            outcomes["left for the next sweep"] += 1
+        done = [f"{count} {outcome}" for outcome, count in sorted(outcomes.items()) if count]
+        return ", ".join(done) or "nothing due"

@@ -1,0 +1,8 @@
+"""The rows and their atomic transitions."""
+
+from .circuit import ProviderCircuit
+from .event import TokenEvent
+from .revocation import PendingRevocation
+from .token import OAuthToken
+
+__all__ = ["OAuthToken", "PendingRevocation", "ProviderCircuit", "TokenEvent"]

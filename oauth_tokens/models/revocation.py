@@ -1,0 +1,94 @@
+"""Tokens that are nobody's any more and have to be given back to their provider."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models, transaction
+from django.utils.translation import gettext_lazy as _
+
+from ..encryption import associated_data, get_keyring
+from ..exceptions import DecryptionError
+from ..refresh import backoff
+from ..revocation import revoke
+
+
+class PendingRevocation(models.Model):
+    """A token that came too late: its user had reconnected or disconnected meanwhile."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+    )
+    provider = models.CharField(_("provider"), max_length=64)
+    client_id = models.CharField(_("client id"), max_length=255)
+    token_type_hint = models.CharField(max_length=32)
+    encrypted_token = models.BinaryField()
+    failure_count = models.PositiveIntegerField(_("failures in a row"), default=0)
+    retry_at = models.DateTimeField(_("next attempt"), db_index=True)
+    created_at = models.DateTimeField(_("created"))
+
+    class Meta:
+        verbose_name = _("pending revocation")
+        verbose_name_plural = _("pending revocations")
+
+    def __str__(self) -> str:
+        return self.provider
+
+    @classmethod
+    def enqueue(
+        cls,
+        *,
+        using: str,
+        now: datetime,
+        user_id: Any,
+        provider: str,
+        client_id: str,
+        token: str,
+        token_type_hint: str,
+    ) -> PendingRevocation:
+        """Keep ``token``, encrypted, until the provider has taken it back."""
+        with transaction.atomic(using=using):
+            row = cls(
+                user_id=user_id,
+                provider=provider,
+                client_id=client_id,
+                token_type_hint=token_type_hint,
+                encrypted_token=b"",
+                retry_at=now,
+                created_at=now,
+            )
+            row.save(using=using, force_insert=True)
+            # The associated data has the row's id, which the insert gave.
+            row.encrypted_token = get_keyring().encrypt(token, row.associated_data())
+            row.save(using=using, update_fields=["encrypted_token"])
+        return row
+
+    @property
+    def token(self) -> str:
+        """Decrypted. Raises: DecryptionError."""
+        return get_keyring().decrypt(bytes(self.encrypted_token), self.associated_data())
+
+    def attempt(self, now: datetime) -> bool:
+        """Ask the provider once: True once it is done and the row gone, else try again later."""
+        try:
+            code = revoke(self.provider, self.token, self.token_type_hint)
+        except DecryptionError as error:
+            code = error.code
+        if not code:
+            self.delete()
+            return True
+        self.failure_count += 1
+        self.retry_at = now + timedelta(seconds=backoff(self.failure_count - 1))
+        self.save(update_fields=["failure_count", "retry_at"])
+        return False
+
+    def associated_data(self, column: str = "encrypted_token") -> bytes:
+        """Binds a ciphertext to this row."""
+        return associated_data("pending_revocation", self.pk, self.provider, column)

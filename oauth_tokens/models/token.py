@@ -1,0 +1,114 @@
+"""One user's token set at one provider."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from ..managers import OAuthTokenManager
+from ..refresh import Need, aensure, ensure
+from .grants import Grants
+
+
+class OAuthToken(Grants):
+    """A stored token set, usable as a ``requests`` auth object.
+
+    The secret columns hold ciphertext and are read through ``access_token``, ``refresh_token`` and
+    ``id_token``, each decrypted on access; nothing else of this class decrypts.
+    """
+
+    objects: ClassVar[OAuthTokenManager[Self]] = OAuthTokenManager()
+    #: Templates call what is callable, and this is so for the sake of ``requests``.
+    do_not_call_in_templates: ClassVar[bool] = True
+
+    class Meta:
+        verbose_name = _("OAuth token")
+        verbose_name_plural = _("OAuth tokens")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "provider", "account_id"], name="oauth_tokens_one_per_account"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "refresh_at"], name="oauth_tokens_due"),
+        ]
+        permissions = [
+            ("refresh_oauthtoken", "Can refresh OAuth tokens"),
+            ("revoke_oauthtoken", "Can revoke OAuth tokens"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} ({self.account_label or self.account_id or self.user_id})"
+
+    def __repr__(self) -> str:
+        return f"<OAuthToken {self.pk}: {self.provider} of user {self.user_id}, {self.status}>"
+
+    def __call__(self, request: Any) -> Any:
+        """Put the access token into a prepared ``requests`` request (RFC 6750 section 2.1)."""
+        request.headers["Authorization"] = self.authorization
+        return request
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As Django's, but an instance read earlier never writes older tokens over newer ones.
+
+        Raises:
+            ValueError: ``update_fields`` names a column that only a refresh may write.
+        """
+        if not self._state.adding and not kwargs.get("force_insert"):
+            wanted = kwargs.get("update_fields")
+            protected = self.PROTECTED.intersection(wanted or ())
+            if protected:
+                raise ValueError(
+                    f"{', '.join(sorted(protected))} cannot be saved by hand: a refresh may have "
+                    "stored newer ones. Use user.oauth_tokens.store()."
+                )
+            if wanted is None:
+                kwargs["update_fields"] = [
+                    field.name
+                    for field in self._meta.concrete_fields
+                    if not field.primary_key
+                    and field.name not in self.PROTECTED
+                    and field.attname not in self.get_deferred_fields()
+                ]
+        super().save(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_notices", None)
+        state.pop("_read_at", None)
+        return state
+
+    # Use
+
+    def refresh(self) -> OAuthToken:
+        """Refresh now, through the same locked entry point as everyone, and return this instance.
+
+        Raises: see :func:`oauth_tokens.refresh.ensure`.
+        """
+        return ensure(self, self._beyond("forced"))
+
+    async def arefresh(self) -> OAuthToken:
+        """See refresh()."""
+        return await aensure(self, self._beyond("forced"))
+
+    def report_unauthorized(self, version: int | None = None) -> OAuthToken:
+        """The API answered 401: refresh once, if nobody has since.
+
+        Arguments:
+            version: of the token set whose access token was refused, where this instance may have
+                been refreshed since.
+        """
+        return ensure(self, self._beyond("unauthorized", version))
+
+    async def areport_unauthorized(self, version: int | None = None) -> OAuthToken:
+        """See report_unauthorized()."""
+        return await aensure(self, self._beyond("unauthorized", version))
+
+    def _beyond(self, trigger: str, version: int | None = None) -> Need:
+        return Need(trigger, beyond_version=self.version if version is None else version)
+
+    def disconnect(self) -> None:
+        """Revoke at the provider (RFC 7009) and forget; see ``user.oauth_tokens.disconnect``."""
+        type(self).objects.disconnect_row(self)

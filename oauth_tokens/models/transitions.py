@@ -1,0 +1,380 @@
+"""The atomic transitions of a stored token set, as the refresh protocol needs them.
+
+Each is one committed transaction, guarded by a compare-and-set on the integer ``version``, with its
+history row inside. Times are the database's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from django.db import connections, models, router, transaction
+
+from .. import signals
+from ..conf import get_settings
+from ..connection import own_connection
+from ..exceptions import TokenNotConnected
+from ..providers.registry import get_provider
+from ..refresh import next_refresh
+from ..rescue import Kept
+from ..token_set import TokenSet
+from .circuit import RowCircuit
+from .columns import StoredTokenSet
+from .event import TokenEvent
+from .revocation import PendingRevocation
+
+logger = logging.getLogger("oauth_tokens")
+
+
+class Transitions(StoredTokenSet):
+    """Implements :class:`oauth_tokens.refresh.Row` for :class:`OAuthToken`."""
+
+    class Meta:
+        abstract = True
+
+    _notices: list[Callable[[], object]]
+
+    @property
+    def database(self) -> str:
+        """Alias of the database in which this row is changed."""
+        return router.db_for_write(type(self), instance=self)
+
+    @property
+    def key(self) -> str:
+        """Names this row in locks and rescue store, which several sites may share."""
+        values = connections[self.database].settings_dict
+        place = f"{values['HOST']}:{values['PORT']}:{values['NAME']}"
+        return f"{hashlib.sha256(place.encode()).hexdigest()[:12]}:{self.pk}"
+
+    @property
+    def circuit(self) -> RowCircuit:
+        """The health of this row's provider."""
+        return RowCircuit(self)
+
+    @property
+    def was_just_read(self) -> bool:
+        """Whether this instance was read from the primary less than a second ago."""
+        return (
+            self._read_at is not None
+            and time.monotonic() - self._read_at[1] < 1.0
+            and self._state.db == self.database
+        )
+
+    def own_connection(self) -> AbstractContextManager[None]:
+        """See :func:`oauth_tokens.connection.own_connection`."""
+        return own_connection(self.database)
+
+    def drop_connection(self) -> None:
+        """Have the next query use a new connection, unless a transaction rests on this one."""
+        connection = connections[self.database]
+        if not connection.in_atomic_block:
+            connection.close()
+
+    def reload(self) -> None:
+        """Read anew from the primary. Raises: TokenNotConnected."""
+        cast("Any", type(self)).objects.reload(self)
+
+    def claim(self, attempt_id: str, lease: float) -> bool:
+        """Take the right to send this row's refresh token, for ``lease`` seconds.
+
+        Where a lapsed claim is taken over, the time of the first attempt stays: a provider's grace
+        window began with it.
+        """
+        now = self.now()
+        ends = now + timedelta(seconds=lease)
+        started = self.attempt_started_at if self.attempt_id else now
+        # Everything that a decision to refresh rests on must still be as it was read.
+        claimed = self._guarded(
+            status=self.Status.ACTIVE, attempt_id=self.attempt_id, retry_at=self.retry_at
+        ).update(
+            attempt_id=attempt_id,
+            attempt_started_at=started,
+            attempt_expires_at=ends,
+            # Should this process die, the next sweep after the lease looks after the row.
+            refresh_at=ends,
+        )
+        if claimed:
+            self.attempt_id, self.attempt_started_at, self.attempt_expires_at = (
+                attempt_id,
+                started,
+                ends,
+            )
+        return bool(claimed)
+
+    def save_refreshed(
+        self, token_set: TokenSet, sent_at: datetime, trigger: str, duration: float
+    ) -> bool:
+        """Store a refreshed token set, unless a newer one is there. Also revives a row that was
+        given up before this answer arrived."""
+        values = self._token_values(token_set, sent_at)
+        with transaction.atomic(using=self.database):
+            saved = self._guarded().update(
+                **values,
+                version=self.version + 1,
+                status=self.Status.ACTIVE,
+                last_refreshed_at=sent_at,
+                updated_at=self.now(),
+                **CALM,
+                **UNCLAIMED,
+            )
+            if not saved:
+                return False
+            self._log(TokenEvent.Kind.REFRESHED, code=trigger, duration=duration)
+        self.adopt(token_set, sent_at)
+        self.version += 1
+        for name, value in (CALM | UNCLAIMED).items():
+            setattr(self, name, value)
+        self._notify(signals.token_refreshed, trigger=trigger, duration=duration)
+        return True
+
+    def adopt(self, token_set: TokenSet, sent_at: datetime) -> None:
+        """Take a token set into this instance only."""
+        for name, value in self._token_values(token_set, sent_at).items():
+            setattr(self, name, value)
+        self.status = self.Status.ACTIVE
+        self.last_refreshed_at = sent_at
+
+    def save_rescued(self, kept: Kept) -> None:
+        """Store a token set from the rescue store."""
+        same = self.version == kept.version
+        if not (same and self.save_refreshed(kept.token_set, kept.sent_at, "restored", 0.0)):
+            self.keep_late(kept.token_set)
+
+    def keep_late(self, token_set: TokenSet) -> None:
+        """A token set that came too late: as spare beside a newer one of the same grant; given back
+        to the provider where the user has reconnected or disconnected meanwhile.
+
+        Raises:
+            TokenNotConnected: the row is gone.
+        """
+        grant_id = self.grant_id
+        try:
+            self.reload()
+        except TokenNotConnected:
+            self._give_back(token_set)
+            raise
+        if self.grant_id != grant_id or self.status == self.Status.REVOKING:
+            self._give_back(token_set)
+        elif token_set.refresh_token and self.access_token != token_set.access_token:
+            # The same access token: it is ours that was saved, and only the answer was lost.
+            with transaction.atomic(using=self.database):
+                kept = self._guarded(grant_id=grant_id).update(
+                    encrypted_spare_refresh_token=self._seal(
+                        "encrypted_spare_refresh_token", token_set.refresh_token
+                    )
+                )
+                if kept:
+                    self._log(TokenEvent.Kind.SPARE_KEPT)
+            if not kept:
+                self.keep_late(token_set)
+
+    def use_spare(self) -> str | None:
+        """Make the spare the refresh token, and return it; None where there is none.
+
+        Only under this instance's claim.
+        """
+        if not self.encrypted_spare_refresh_token:
+            return None
+        spare = self._open("encrypted_spare_refresh_token")
+        with transaction.atomic(using=self.database):
+            used = self._guarded(attempt_id=self.attempt_id).update(
+                encrypted_refresh_token=self._seal("encrypted_refresh_token", spare),
+                encrypted_spare_refresh_token=None,
+            )
+            if not used:
+                return None
+            self._log(TokenEvent.Kind.SPARE_USED)
+        return spare
+
+    def record_failure(
+        self, code: str, description: str, delay: float, *, keep_claim: bool
+    ) -> None:
+        """A transient failure: back off; after GIVE_UP_AFTER of nothing else, ask the user.
+
+        Arguments:
+            delay: seconds until the next attempt.
+            keep_claim: leave a lapsed claim behind, which says that the outcome is unknown.
+        """
+        now = self.now()
+        since = self.failing_since or now
+        if (now - since).total_seconds() > get_settings().GIVE_UP_AFTER:
+            self.require_reauthentication("refresh_exhausted", description or code)
+            return
+        values = {
+            "failure_count": self.failure_count + 1,
+            "failing_since": since,
+            "error_code": code,
+            "error_description": description[:255],
+            "retry_at": now + timedelta(seconds=delay),
+            "refresh_at": now + timedelta(seconds=delay),
+            **self._freed(keep_claim),
+        }
+        with transaction.atomic(using=self.database):
+            if not self._guarded(attempt_id=self.attempt_id).update(**values):
+                # Somebody else has the row by now, and maybe a newer token.
+                self.reload()
+                return
+            self._log(TokenEvent.Kind.REFRESH_FAILED, code=code, detail=description)
+        for name, value in values.items():
+            setattr(self, name, value)
+        self._notify(signals.refresh_failed, code=code, retryable=True)
+
+    def release_claim(self, *, keep: bool) -> None:
+        """End an attempt that says nothing about this row."""
+        values = {"refresh_at": self.now() + timedelta(seconds=60), **self._freed(keep)}
+        self._guarded(attempt_id=self.attempt_id).update(**values)
+
+    def require_reauthentication(self, code: str, description: str = "") -> None:
+        """Only the user can mend this row now. Once per transition, whoever calls."""
+        now = self.now()
+        values = {
+            "status": self.Status.REAUTH_REQUIRED,
+            "error_code": code,
+            "error_description": description[:255],
+            "refresh_at": None,
+            "retry_at": None,
+            **UNCLAIMED,
+        }
+        mine = models.Q(attempt_id__isnull=True) | models.Q(attempt_expires_at__lt=now)
+        if self.attempt_id:
+            mine |= models.Q(attempt_id=self.attempt_id)
+        with transaction.atomic(using=self.database):
+            if not self._guarded(mine, status=self.Status.ACTIVE).update(**values):
+                self.reload()
+                return
+            event = self._log(
+                TokenEvent.Kind.REAUTH_REQUIRED, code=code, detail=description, notice_at=now
+            )
+        for name, value in values.items():
+            setattr(self, name, value)
+        self._later(lambda: send_notice(event, self))
+        self._notify(signals.refresh_failed, code=code, retryable=False)
+
+    def send_notices(self) -> None:
+        """Send the signals of what was committed. Receivers' errors are logged, never raised."""
+        notices, self._notices = self.__dict__.get("_notices", []), []
+        for notice in notices:
+            notice()
+
+    def _notify(self, signal: Any, **arguments: Any) -> None:
+        self._later(lambda: signal.send_robust(sender=type(self), token=self, **arguments))
+
+    def _later(self, notice: Callable[[], object]) -> None:
+        self.__dict__.setdefault("_notices", []).append(notice)
+
+    def _rows(self) -> models.QuerySet[Any]:
+        return type(self)._base_manager.using(self.database)
+
+    def _guarded(self, *conditions: models.Q, **more: Any) -> Any:
+        """This row, as long as nobody has saved a newer token set."""
+        return self._rows().filter(*conditions, pk=self.pk, version=self.version, **more)
+
+    def _freed(self, keep: bool) -> dict[str, Any]:
+        return {"attempt_expires_at": self.now()} if keep else UNCLAIMED
+
+    def _token_values(self, token_set: TokenSet, sent_at: datetime) -> dict[str, Any]:
+        """Columns for ``token_set``. What it does not bring stays as it is: above all, an answer
+        without a refresh token leaves the old one in use (RFC 6749 section 6)."""
+        values: dict[str, Any] = {
+            "encrypted_access_token": self._seal("encrypted_access_token", token_set.access_token),
+            "token_type": token_set.token_type,
+            "issued_at": sent_at,
+            "expires_at": _after(sent_at, token_set.expires_in),
+        }
+        if token_set.refresh_token:
+            values["encrypted_refresh_token"] = self._seal(
+                "encrypted_refresh_token", token_set.refresh_token
+            )
+            values["encrypted_spare_refresh_token"] = None
+        if token_set.refresh_token_expires_in is not None:
+            values["refresh_token_expires_at"] = _after(sent_at, token_set.refresh_token_expires_in)
+        if token_set.id_token:
+            values["encrypted_id_token"] = self._seal("encrypted_id_token", token_set.id_token)
+        if token_set.scope is not None:
+            values["scope"] = " ".join(sorted(token_set.scope))
+        if token_set.extra:
+            values["extra"] = {**self.extra, **token_set.extra}
+        values["refresh_at"] = next_refresh(
+            get_provider(self.provider),
+            issued_at=sent_at,
+            expires_at=values["expires_at"],
+            refresh_token_expires_at=values.get(
+                "refresh_token_expires_at", self.refresh_token_expires_at
+            ),
+            has_refresh_token=bool(token_set.refresh_token or self.encrypted_refresh_token),
+        )
+        return values
+
+    def _give_back(self, token_set: TokenSet) -> None:
+        """Have the provider revoke ``token_set``, now or, if that fails, later."""
+        provider = get_provider(self.provider)
+        if provider.revocation_revokes_siblings:
+            # Giving this one back would end the grant that stands now.
+            return
+        hint = "refresh_token" if token_set.refresh_token else "access_token"
+        pending = PendingRevocation.enqueue(
+            using=self.database,
+            now=self.now(),
+            user_id=self.user_id,
+            provider=self.provider,
+            client_id=self.client_id,
+            token=token_set.refresh_token or token_set.access_token,
+            token_type_hint=hint,
+        )
+        self._later(lambda: pending.attempt(self.now()))
+
+    def _log(self, kind: str, **values: Any) -> TokenEvent:
+        values["detail"] = values.get("detail", "")[:255]
+        return TokenEvent._base_manager.using(self.database).create(
+            **{"token_id": self.pk, **values},
+            user_id=self.user_id,
+            provider=self.provider,
+            kind=kind,
+            created_at=self.now(),
+        )
+
+
+UNCLAIMED: dict[str, Any] = {
+    "attempt_id": None,
+    "attempt_started_at": None,
+    "attempt_expires_at": None,
+}
+CALM: dict[str, Any] = {
+    "error_code": "",
+    "error_description": "",
+    "failure_count": 0,
+    "failing_since": None,
+    "retry_at": None,
+}
+
+
+def _after(start: datetime, seconds: float | None) -> datetime | None:
+    return None if seconds is None else start + timedelta(seconds=seconds)
+
+
+#: Seconds after which a notice whose sender died is sent by the next one who looks.
+NOTICE_LEASE = timedelta(seconds=60)
+
+
+def send_notice(event: TokenEvent, token: Transitions) -> bool:
+    """Send the signal of a transition, once: whoever claims the event sends it.
+
+    The claim is a lease, so that a crash between commit and send delays the notice, not more.
+    """
+    rows = TokenEvent._base_manager.using(token.database).filter(pk=event.pk)
+    due = event.notice_at
+    # On a connection of its own: in the caller's transaction a rollback would send it twice.
+    with token.own_connection():
+        mine = due and rows.filter(notice_at=due).update(notice_at=due + NOTICE_LEASE)
+    if not mine:
+        return False
+    signals.reauth_required.send_robust(sender=type(token), token=token, code=event.code)
+    with token.own_connection():
+        rows.update(notice_at=None)
+    return True

@@ -1,0 +1,127 @@
+"""Endpoints from the issuer's own metadata (RFC 8414; OpenID Connect Discovery 1.0)."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from ..conf import get_settings, on_change
+from ..exceptions import ProviderMisconfigured, ProviderUnavailable
+from .base import Provider
+from .wire import Request, is_secure_url
+
+#: Seconds for which metadata is used without asking again, and between attempts that fail.
+FRESH_FOR = 86400.0
+RETRY_AFTER = 60.0
+_KEYS = (
+    "authorization_endpoint",
+    "token_endpoint",
+    "revocation_endpoint",
+    "userinfo_endpoint",
+    "jwks_uri",
+    "authorization_response_iss_parameter_supported",
+)
+
+_known: dict[str, tuple[float, Mapping[str, Any]]] = {}
+_lock = threading.Lock()
+on_change(_known.clear)
+
+
+def discovered(provider: Provider) -> Provider:
+    """``provider`` with what its issuer says filled in where the settings say nothing.
+
+    Metadata is kept for a day; when the issuer fails after that, the last known stays in use.
+
+    Raises:
+        ProviderMisconfigured: the metadata is not this issuer's, or lacks an endpoint.
+        ProviderUnavailable: it could not be fetched, and never was before.
+    """
+    metadata = _metadata(provider)
+    found = {key: metadata[key] for key in _KEYS if key in metadata and not getattr(provider, key)}
+    if not provider.token_endpoint_auth_method and provider.client_secret:
+        # RFC 8414: absent means client_secret_basic.
+        methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        if "client_secret_basic" not in methods and "client_secret_post" in methods:
+            found["token_endpoint_auth_method"] = "client_secret_post"
+    return replace(provider, **found)
+
+
+def _metadata(provider: Provider) -> Mapping[str, Any]:
+    issuer = provider.issuer
+    with _lock:
+        until, metadata = _known.get(issuer, (0.0, {}))
+        if time.monotonic() < until:
+            return metadata
+        try:
+            metadata = _fetch(provider)
+            _known[issuer] = (time.monotonic() + FRESH_FOR, metadata)
+        except ProviderUnavailable:
+            if not metadata:
+                raise
+            _known[issuer] = (time.monotonic() + RETRY_AFTER, metadata)
+        return metadata
+
+
+def _fetch(provider: Provider) -> dict[str, Any]:
+    from .. import transport
+
+    failure = "no answer"
+    for url in _addresses(provider.issuer):
+        try:
+            response = transport.send(
+                Request("GET", url, {"Accept": "application/json"}),
+                timeout=get_settings().HTTP_TIMEOUT,
+            )
+        except transport.TransportError as error:
+            failure = error.code
+            continue
+        if response.status != 200:
+            failure = f"http_{response.status}"
+            continue
+        return _verified(provider, response.body)
+    raise ProviderUnavailable(
+        f"The metadata of issuer {provider.issuer} could not be fetched ({failure}). Check the "
+        f"issuer of provider {provider.name!r}, or set its endpoints.",
+        code="discovery_failed",
+        provider=provider.name,
+    )
+
+
+def _addresses(issuer: str) -> list[str]:
+    """OpenID Connect appends the well-known path, RFC 8414 section 3.1 inserts it."""
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    inserted = f"/.well-known/oauth-authorization-server{path}"
+    return [
+        urlunsplit((*parts[:2], f"{path}/.well-known/openid-configuration", "", "")),
+        urlunsplit((*parts[:2], inserted, "", "")),
+    ]
+
+
+def _verified(provider: Provider, body: bytes) -> dict[str, Any]:
+    try:
+        metadata = json.loads(body)
+    except ValueError:
+        metadata = None
+    if not isinstance(metadata, dict) or metadata.get("issuer") != provider.issuer:
+        # RFC 8414 section 3.3: it must be identical, or someone else speaks for the issuer.
+        raise ProviderMisconfigured(
+            f"The metadata fetched for provider {provider.name!r} does not name {provider.issuer} "
+            "as its issuer. Set issuer to exactly what the provider's metadata says.",
+            code="issuer_mismatch",
+            provider=provider.name,
+        )
+    for key in _KEYS:
+        value = metadata.get(key)
+        if key.endswith(("_endpoint", "_uri")) and value and not is_secure_url(str(value)):
+            raise ProviderMisconfigured(
+                f"The metadata of provider {provider.name!r} has a {key} that is not https.",
+                code="insecure_endpoint",
+                provider=provider.name,
+            )
+    return metadata

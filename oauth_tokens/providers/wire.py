@@ -1,0 +1,145 @@
+"""What goes over the wire to a provider and back, and how its answers are read.
+
+Plain data and functions: no I/O, and nothing of any one provider.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import enum
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from ..token_set import TokenSet, parse_seconds
+
+FORM = "application/x-www-form-urlencoded"
+#: Seconds: the longest Retry-After obeyed.
+MAX_RETRY_AFTER = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request to a provider, ready to be sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One complete HTTP response; ``headers`` is case-insensitive."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Meaning(enum.Enum):
+    """What an answer of the token endpoint says about the grant."""
+
+    SUCCESS = "success"
+    DEAD_GRANT = "dead_grant"
+    OPERATOR_ERROR = "operator_error"
+    #: Certainly not processed: the refresh token that was sent is as good as before.
+    TRANSIENT = "transient"
+    #: The provider may have rotated the refresh token without us receiving the new one.
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A classified answer of the token endpoint.
+
+    Arguments:
+        code: stable identifier of a failure: the provider's ``error``, or e.g. "http_502".
+        description: the provider's words, shortened, with every secret that was sent cut out.
+        retry_after: seconds, from the header of that name, or None.
+        outage: whether the failure speaks of the provider as a whole rather than of this grant.
+    """
+
+    meaning: Meaning
+    token_set: TokenSet | None = None
+    code: str = ""
+    description: str = ""
+    retry_after: float | None = None
+    outage: bool = False
+
+
+def lookup(body: Any, path: str) -> Any:
+    """The value at a dotted ``path``, or None."""
+    for key in path.split("."):
+        if not isinstance(body, Mapping):
+            return None
+        body = body.get(key)
+    return body
+
+
+def clean(text: str, secrets: Iterable[str], length: int) -> str:
+    """Words of a provider made fit to be stored and shown: printable, short, without secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "[...]")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:length]
+
+
+def is_secure_url(url: str) -> bool:
+    """https, or http on loopback (RFC 8252 section 7.3 reasons the same)."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    try:
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and loopback))
+
+
+def text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def parse_body(response: Response) -> dict[str, Any]:
+    """The answer as a dict: JSON, or form-encoded where it says so; {} where it is neither."""
+    text = response.body.decode("utf-8", "replace")
+    if FORM in response.headers.get("Content-Type", "") or (
+        not text.lstrip().startswith(("{", "[", "<")) and "access_token=" in text
+    ):
+        return dict(parse_qsl(text))
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def retry_after(response: Response) -> float | None:
+    """Retry-After in seconds or as a date (RFC 9110 section 10.2.3), capped at an hour."""
+    value = response.headers.get("Retry-After")
+    if not value:
+        return None
+    seconds = parse_seconds(value)
+    if seconds is None:
+        try:
+            seconds = max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+        except (TypeError, ValueError):
+            return None
+    return min(seconds, MAX_RETRY_AFTER)
+
+
+def matches(pattern: str, status: int, code: str, body: Mapping[str, Any]) -> bool:
+    """``pattern`` is "code", "status:code", "status:" or "field=value"."""
+    if "=" in pattern:
+        path, _, value = pattern.partition("=")
+        return str(lookup(body, path)) == value
+    wanted_status, colon, wanted_code = pattern.rpartition(":")
+    if colon and wanted_status.isdigit():
+        return int(wanted_status) == status and wanted_code in ("", code)
+    return pattern == code

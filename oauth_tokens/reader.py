@@ -1,0 +1,90 @@
+"""Reading whole rows together with the database's clock, by SQL that is compiled once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import connections, models
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from .conf import on_change
+
+
+class _Clock(Now):
+    """The database's clock; MySQL's Now() speaks in the server's time zone."""
+
+    def as_mysql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **extra)
+
+
+class Reader:
+    """A SELECT of whole rows by some columns, and of the database's clock, compiled once.
+
+    Compiling takes Django longer than PostgreSQL takes to answer: compiled once, reading a token
+    costs less than half of ``objects.get()``.
+    """
+
+    def __init__(self, model: type[models.Model], using: str, where: Mapping[str, Any]) -> None:
+        rows = model._base_manager.using(using).annotate(database_now=_Clock()).order_by("pk")
+        # One filter() a column: the placeholders then stand in the order of the columns.
+        for column, value in where.items():
+            rows = rows.filter(**{column: value})
+        compiler = rows.query.get_compiler(using=using)
+        self.sql, _params = compiler.as_sql()
+        self.fields: list[Any] = [model._meta.get_field(column) for column in where]
+        self.names = [expression.target.attname for expression, *_ in compiler.select[:-1]]
+        self.converters = compiler.get_converters([item[0] for item in compiler.select])
+        self.compiler = compiler
+
+    def read(self, using: str, values: Iterable[object]) -> list[tuple[Any, ...]]:
+        connection = connections[using]
+        params = [
+            field.get_db_prep_value(value, connection)
+            for field, value in zip(self.fields, values, strict=True)
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, params)
+            rows = cursor.fetchall()
+        if self.converters:
+            # Converters of PostgreSQL and SQLite do not look at the compiler's connection.
+            self.compiler.connection = connection
+            return [tuple(row) for row in self.compiler.apply_converters(rows, self.converters)]
+        return list(rows)
+
+
+_readers: dict[tuple[type[models.Model], str, tuple[str, ...]], Reader] = {}
+on_change(_readers.clear)
+
+
+def read_rows(model: Any, using: str, where: Mapping[str, Any]) -> list[Any]:
+    """Rows of ``model`` by equality of columns, each knowing the database's clock: one query."""
+    key = (model, using, tuple(where))
+    reader = _readers.get(key)
+    if reader is None:
+        reader = _readers[key] = Reader(model, using, where)
+    found = []
+    for values in reader.read(using, where.values()):
+        row = model.from_db(using, reader.names, values[:-1])
+        row.read_at(values[-1], time.monotonic())
+        found.append(row)
+    return found
+
+
+def database_now(using: str) -> datetime:
+    """The time by the database's clock, in one round trip."""
+    connection = connections[using]
+    sql = {
+        "postgresql": "SELECT STATEMENT_TIMESTAMP()",
+        "mysql": "SELECT UTC_TIMESTAMP(6)",
+    }.get(connection.vendor)
+    if sql is None:
+        # An embedded database has this machine's clock.
+        return timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        now: datetime = cursor.fetchone()[0]
+    return now if timezone.is_aware(now) else now.replace(tzinfo=connection.timezone)

@@ -1,0 +1,62 @@
+"""What the app itself does upon signals: log them, and revoke on logout where wanted."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.signals import user_logged_out
+
+from . import signals
+from .conf import get_settings
+
+if TYPE_CHECKING:
+    from .models import OAuthToken
+
+logger = logging.getLogger("oauth_tokens")
+
+
+def log_stored(token: OAuthToken, created: bool, **kwargs: Any) -> None:
+    logger.info("%r %s", token, "connected" if created else "connected again")
+
+
+def log_refreshed(token: OAuthToken, trigger: str, duration: float, **kwargs: Any) -> None:
+    logger.info("%r refreshed (%s) in %.3f s", token, trigger, duration)
+
+
+def log_failed(token: OAuthToken, code: str, retryable: bool, **kwargs: Any) -> None:
+    logger.warning("%r could not be refreshed: %s", token, code)
+
+
+def log_reauth_required(token: OAuthToken, code: str, **kwargs: Any) -> None:
+    logger.warning("%r needs its user to connect again: %s", token, code)
+
+
+def log_disconnected(token: OAuthToken, **kwargs: Any) -> None:
+    logger.info("%r disconnected", token)
+
+
+def log_provider_failing(sender: str, code: str, **kwargs: Any) -> None:
+    logger.error("Provider %s is failing: %s", sender, code)
+
+
+def revoke_on_logout(user: Any, **kwargs: Any) -> None:
+    """Disconnect everything of a user who logs out, if REVOKE_ON_LOGOUT says so."""
+    if user is None or not get_settings().REVOKE_ON_LOGOUT:
+        return
+    for provider in user.oauth_tokens.values_list("provider", flat=True).distinct():
+        user.oauth_tokens.disconnect(provider)
+
+
+def connect_all() -> None:
+    """Called once, when Django is ready."""
+    for signal, receiver in (
+        (signals.token_stored, log_stored),
+        (signals.token_refreshed, log_refreshed),
+        (signals.refresh_failed, log_failed),
+        (signals.reauth_required, log_reauth_required),
+        (signals.token_disconnected, log_disconnected),
+        (signals.provider_failing, log_provider_failing),
+        (user_logged_out, revoke_on_logout),
+    ):
+        signal.connect(receiver, dispatch_uid=f"oauth_tokens.{receiver.__name__}")

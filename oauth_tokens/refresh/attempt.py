@@ -1,0 +1,170 @@
+"""One claimed attempt: send, classify, save."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+
+from django.db import DatabaseError, InterfaceError
+
+from .. import rescue
+from ..conf import get_settings
+from ..exceptions import OAuthTokenError, RefreshFailed
+from ..providers.base import Provider
+from ..providers.wire import Answer, Meaning
+from ..token_set import TokenSet
+from .dates import backoff
+from .errors import not_connected, provider_failing, reauthentication_required
+from .row import Need, Row
+
+logger = logging.getLogger("oauth_tokens")
+
+#: Seconds between attempts that never reached the provider: doubled each time, full jitter.
+CONNECT_BACKOFF = 0.25
+#: Seconds that saving an answer may take, kept free at the end of a lease.
+SAVE_MARGIN = 1.0
+#: Pauses before a save is tried again on a fresh connection.
+SAVE_PAUSES = (0.05, 0.25, 1.0)
+
+
+def within_grace(row: Row, provider: Provider) -> bool:
+    """Whether the provider still takes the refresh token of the first attempt once more."""
+    grace = provider.refresh_token_rotation == "grace"
+    return grace and row.seconds_since_attempt < provider.rotation_grace
+
+
+class Attempt:
+    """One claimed attempt: send, classify, save."""
+
+    def __init__(
+        self, row: Row, need: Need, provider: Provider, lease_ends: float, unknown: bool
+    ) -> None:
+        self.row = row
+        self.need = need
+        self.provider = provider
+        self.lease_ends = lease_ends
+        self.unknown = unknown
+        self.started = time.monotonic()
+        self.sent_at = row.now()
+
+    def run(self, refresh_token: str) -> None:
+        answer = self.send(refresh_token)
+        if answer.meaning is Meaning.DEAD_GRANT:
+            # Somebody may have rotated it meanwhile, or a late answer may have left a spare.
+            before = self.row.version
+            self.row.reload()
+            if self.row.status == "revoking":
+                raise not_connected(self.row.provider)
+            if self.row.version > before and self.row.status == "active":
+                return
+            spare = self.row.use_spare()
+            if spare:
+                answer = self.send(spare)
+        self.conclude(answer)
+
+    def send(self, refresh_token: str) -> Answer:
+        """POST once; only an attempt that certainly never reached the provider is repeated."""
+        from .. import transport
+
+        settings = get_settings()
+        request = self.provider.refresh_request(
+            refresh_token=refresh_token, scope=sorted(self.row.scopes)
+        )
+        tries, code = 0, ""
+        while True:
+            tries += 1
+            budget = self.lease_ends - time.monotonic() - SAVE_MARGIN
+            if budget < settings.HTTP_TIMEOUT and tries > 1:
+                return Answer(Meaning.TRANSIENT, code=code, outage=True)
+            if budget <= 0:
+                # Paused past the lease: somebody else may be sending by now.
+                return Answer(Meaning.TRANSIENT, code="lease_lost")
+            self.sent_at = self.row.now()
+            try:
+                response = transport.send(
+                    request, timeout=settings.HTTP_TIMEOUT, latest=self.lease_ends - SAVE_MARGIN
+                )
+            except transport.TransportError as error:
+                code = error.code
+                if error.reached:
+                    return Answer(Meaning.OUTCOME_UNKNOWN, code=code, outage=True)
+                if tries >= settings.MAX_RETRIES:
+                    return Answer(Meaning.TRANSIENT, code=code, outage=True)
+                time.sleep(random.uniform(0, CONNECT_BACKOFF * 2**tries))  # noqa: S311
+            else:
+                return self.provider.classify(response, secrets=(refresh_token,))
+
+    def conclude(self, answer: Answer) -> None:
+        row = self.row
+        if answer.meaning is Meaning.SUCCESS and answer.token_set is not None:
+            self.save(answer.token_set)
+            row.circuit.succeeded()
+        elif answer.meaning is Meaning.DEAD_GRANT:
+            row.circuit.succeeded()
+            code = "outcome_unknown" if self.unknown else "refresh_token_invalid"
+            row.require_reauthentication(code, answer.description or answer.code)
+            raise reauthentication_required(row)
+        elif answer.meaning is Meaning.OPERATOR_ERROR:
+            row.circuit.failed(answer.code, operator=True)
+            row.release_claim(keep=self.unknown)
+            self.serve_or_raise(provider_failing(row, answer.code, True, None))
+        else:
+            self.fail(answer)
+
+    def fail(self, answer: Answer) -> None:
+        """Transient or unknown: back off, and let the access token serve while it lives."""
+        row = self.row
+        if answer.outage:
+            row.circuit.failed(answer.code)
+        delay = backoff(row.failure_count, answer.retry_after)
+        unknown = self.unknown or answer.meaning is Meaning.OUTCOME_UNKNOWN
+        if unknown and within_grace(row, self.provider):
+            # Later, the provider would take the same refresh token for a replay.
+            delay = min(delay, self.provider.rotation_grace / 4)
+        row.record_failure(answer.code, answer.description, delay, keep_claim=unknown)
+        if row.status == "revoking":
+            raise not_connected(row.provider)
+        if row.status != "active":
+            raise reauthentication_required(row)
+        self.serve_or_raise(
+            RefreshFailed(
+                f"{row.provider} could not refresh the token ({answer.code}). It is kept, and "
+                f"tried again in {delay:.0f} s.",
+                code=answer.code,
+                provider=row.provider,
+                retry_after=delay,
+            )
+        )
+
+    def serve_or_raise(self, error: OAuthTokenError) -> None:
+        if not self.need.served_by(self.row):
+            raise error
+
+    def save(self, token_set: TokenSet) -> None:
+        """Persist before anything else is done with the answer; a failing database included."""
+        row, trigger = self.row, self.need.trigger
+        for pause in (*SAVE_PAUSES, None):
+            try:
+                duration = time.monotonic() - self.started
+                if not row.save_refreshed(token_set, self.sent_at, trigger, duration):
+                    row.keep_late(token_set)
+                return
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning(
+                    "oauth_tokens: saving a refreshed token of %s failed (%s)",
+                    row.provider,
+                    type(error).__name__,
+                )
+                if pause is not None:
+                    time.sleep(pause)
+                    row.drop_connection()
+            except BaseException:
+                # A time limit or an interrupt: the answer must outlive this process all the same.
+                self.rescue(token_set)
+                raise
+        self.rescue(token_set)
+        row.adopt(token_set, self.sent_at)
+
+    def rescue(self, token_set: TokenSet) -> None:
+        rescue.keep(self.row.key, token_set, version=self.row.version, sent_at=self.sent_at)

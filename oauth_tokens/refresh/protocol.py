@@ -1,0 +1,241 @@
+"""Who refreshes, who waits, who is served as it is."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import uuid
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import TypeVar
+
+from django.db import DatabaseError
+
+from .. import locks, rescue
+from ..conf import get_settings
+from ..exceptions import DecryptionError, OAuthTokenError, RefreshFailed
+from ..providers.base import Provider
+from ..providers.registry import resolve_provider
+from .attempt import SAVE_MARGIN, Attempt, within_grace
+from .errors import (
+    not_connected,
+    provider_failing,
+    reauthentication_required,
+    timed_out,
+    undecryptable,
+)
+from .row import Need, Row
+
+#: Seconds between looks at the database where Redis cannot be waited on.
+POLL_FIRST, POLL_LAST = 0.01, 0.1
+
+R = TypeVar("R", bound=Row)
+_Flight = Future[None]
+_flights: dict[str, _Flight] = {}
+_guard = threading.Lock()
+
+
+def _forget_flights() -> None:
+    """A forked worker must not wait for a thread that only its parent has."""
+    global _guard  # noqa: PLW0603 - the parent's may be held for ever
+    _guard = threading.Lock()
+    _flights.clear()
+
+
+os.register_at_fork(after_in_child=_forget_flights)
+
+
+def ensure(row: R, need: Need) -> R:
+    """Bring ``row`` to a state that meets ``need``, refreshing at most once.
+
+    In one process the first caller of a row does it and the others wait for that caller; between
+    processes the Redis lock and the claim do the same.
+
+    Raises:
+        ReauthenticationRequired, TokenNotConnected: only the user can mend it.
+        RefreshFailed: transient, and the access token at hand will not do.
+        ProviderMisconfigured: the operator has to act.
+    """
+    deadline = time.monotonic() + (get_settings().WAIT_TIMEOUT if need.wait else 0.0)
+    while True:
+        with _guard:
+            flight = _flights.get(row.key)
+            if flight is None:
+                mine = _flights[row.key] = Future()
+        if flight is None:
+            try:
+                _refresh(row, need, deadline)
+            finally:
+                with _guard:
+                    del _flights[row.key]
+                mine.set_result(None)
+                row.send_notices()
+            return row
+        if need.served_by(row):
+            return row
+        try:
+            flight.result(timeout=max(0.0, deadline - time.monotonic()))
+        except FutureTimeout:
+            raise timed_out(row) from None
+        if settled(row, need):
+            return row
+
+
+def settled(row: Row, need: Need) -> bool:
+    """Read ``row`` anew: whether another caller's refresh has brought what this one needs."""
+    with row.own_connection():
+        row.reload()
+    return row.status == "active" and need.met_by(row)
+
+
+def _refresh(row: Row, need: Need, deadline: float) -> None:
+    with row.own_connection():
+        try:
+            _refresh_or_wait(row, need, deadline)
+        except DecryptionError as error:
+            raise undecryptable(row, error) from None
+
+
+def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
+    poll = POLL_FIRST
+    while True:
+        attempt_id = uuid.uuid4().hex
+        holder = locks.acquire(row.key, attempt_id, get_settings().LOCK_TIMEOUT)
+        if holder is None:
+            try:
+                if not row.was_just_read:
+                    row.reload()
+                if _settled(row, need) or _attempt(row, need, attempt_id):
+                    return
+                holder = row.attempt_id
+            finally:
+                locks.release(row.key, attempt_id)
+        if need.served_by(row):
+            return
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise timed_out(row)
+        if holder is None or not locks.wait(row.key, holder, remaining):
+            time.sleep(min(poll, remaining) * random.uniform(0.5, 1.0))  # noqa: S311
+            poll = min(poll * 1.5, POLL_LAST)
+        row.reload()
+        if _settled(row, need):
+            return
+
+
+def _settled(row: Row, need: Need) -> bool:
+    """Whether the row as just read answers the caller; raises where no refresh can help."""
+    if row.attempt_id and _restore(row):
+        row.reload()
+    if row.status == "revoking":
+        raise not_connected(row.provider)
+    if row.status != "active":
+        raise reauthentication_required(row)
+    if need.met_by(row):
+        return True
+    wait = row.seconds_to_retry
+    if wait > 0 and need.trigger != "forced":
+        if need.served_by(row):
+            return True
+        raise RefreshFailed(
+            f"{row.provider} is failing ({row.error_code}); the next attempt is in {wait:.0f} s.",
+            code=row.error_code or "backing_off",
+            provider=row.provider,
+            retry_after=wait,
+        )
+    return False
+
+
+def _restore(row: Row) -> bool:
+    """Save a token set that an earlier attempt could not save. Before any further request."""
+    kept = rescue.find(row.key)
+    if kept is None:
+        return False
+    row.save_rescued(kept)
+    rescue.forget(row.key)
+    return True
+
+
+def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
+    """Refresh under a claim, if that is possible and wise. False where somebody else holds it."""
+    if row.has_live_claim:
+        return False
+    try:
+        provider = resolve_provider(row.provider)
+        _must_be_possible(row, need)
+        _must_be_wise(row, need, provider)
+        refresh_token = row.refresh_token
+        unknown = row.has_lapsed_claim
+        lease = _lease(provider)
+        lease_ends = time.monotonic() + lease
+        claimed = _claim(row, attempt_id, lease)
+    except OAuthTokenError:
+        if need.served_by(row):
+            return True
+        raise
+    if not claimed:
+        row.reload()
+        return False
+    assert refresh_token is not None  # noqa: S101 - _must_be_possible said so
+    Attempt(row, need, provider, lease_ends, unknown).run(refresh_token)
+    return True
+
+
+def _must_be_possible(row: Row, need: Need) -> None:
+    """Raises where there is nothing to refresh with; the user is asked once it matters."""
+    if not row.is_refresh_token_expired:
+        return
+    code = "refresh_token_expired" if row.has_refresh_token else "no_refresh_token"
+    if row.seconds_left <= row.leeway or need.trigger == "unauthorized":
+        row.require_reauthentication(code)
+    raise reauthentication_required(row, code)
+
+
+def _must_be_wise(row: Row, need: Need, provider: Provider) -> None:
+    """Raises where asking the provider could cost the grant, or is of no use now."""
+    left = row.seconds_left - row.leeway
+    # After an attempt of unknown outcome the refresh token may be used up, and sending it again may
+    # end the grant. While the access token lives there is something to lose; afterwards there is
+    # not, and one more request is the only way to know.
+    at_stake = left > 0 and need.trigger != "unauthorized"
+    if row.has_lapsed_claim and at_stake and not _may_replay(row, provider):
+        raise RefreshFailed(
+            f"The outcome of the last refresh at {row.provider} is unknown; it is tried once more "
+            f"when the access token has expired, in {left:.0f} s.",
+            code="outcome_unknown",
+            provider=row.provider,
+            retry_after=left,
+        )
+    verdict = row.circuit.verdict()
+    if not verdict.allowed:
+        raise provider_failing(row, verdict.code, verdict.operator, verdict.retry_after)
+
+
+def _claim(row: Row, attempt_id: str, lease: float) -> bool:
+    try:
+        return row.claim(attempt_id, lease)
+    except DatabaseError as error:
+        raise RefreshFailed(
+            f"The token of {row.provider} cannot be refreshed while the row or database is locked, "
+            "maybe by this very transaction. Get the token before the transaction writes.",
+            code="database_locked",
+            provider=row.provider,
+        ) from error
+
+
+def _lease(provider: Provider) -> float:
+    """Seconds that an attempt may take before others may think it dead.
+
+    Where the provider grants a grace window, a lease of one request leaves others the time to send
+    the same refresh token again within it.
+    """
+    settings = get_settings()
+    if provider.refresh_token_rotation == "grace":
+        return min(settings.LOCK_TIMEOUT, settings.HTTP_TIMEOUT + 2 * SAVE_MARGIN)
+    return settings.LOCK_TIMEOUT
+
+
+def _may_replay(row: Row, provider: Provider) -> bool:
+    return provider.refresh_token_rotation == "none" or within_grace(row, provider)

@@ -1,0 +1,150 @@
+"""Token sets that the database would not take, kept until it does.
+
+After a provider has rotated a refresh token, its answer exists once. If saving it fails it goes to
+Redis, to a file that is synced to disk (``RESCUE_DIR``), and to this process's memory: to as many
+of them as will take it. Entries are encrypted and bound to their row; each is removed once saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from . import locks
+from .conf import get_settings
+from .encryption import associated_data, get_keyring
+from .exceptions import DecryptionError
+from .token_set import TokenSet
+
+logger = logging.getLogger("oauth_tokens")
+
+#: Seconds for which Redis keeps an entry: longer than any outage, shorter than for ever.
+KEPT_FOR = 30 * 86400
+#: Entries read in one go, and kept in memory at most.
+LIMIT = 10_000
+
+_PREFIX = "oauth_tokens:rescue:"
+_memory: dict[str, bytes] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A rescued token set.
+
+    Arguments:
+        version: of the row whose refresh token was sent to get it.
+        sent_at: when it was asked for, by the database's clock.
+    """
+
+    token_set: TokenSet
+    version: int
+    sent_at: datetime
+
+
+def keep(key: str, token_set: TokenSet, *, version: int, sent_at: datetime) -> bool:
+    """Keep ``token_set`` for the row named ``key``. False where only memory took it."""
+    fields = dataclasses.asdict(token_set)
+    fields["scope"] = None if token_set.scope is None else sorted(token_set.scope)
+    text = json.dumps({"token_set": fields, "version": version, "sent_at": sent_at.isoformat()})
+    entry = get_keyring().encrypt(text, _associated_data(key))
+    if len(_memory) < LIMIT:
+        _memory[key] = entry
+    in_redis = locks.store(_PREFIX + key, entry, KEPT_FOR)
+    on_disk = _write_file(key, entry)
+    durable = in_redis or on_disk
+    logger.log(
+        logging.WARNING if durable else logging.CRITICAL,
+        "A refreshed token could not be saved and is kept %s until the database takes it",
+        "aside" if durable else "in this process's memory alone",
+    )
+    return durable
+
+
+def find(key: str) -> Kept | None:
+    """What is kept for the row named ``key``."""
+    for entry in (_memory.get(key), locks.fetch(_PREFIX + key), _read_file(key)):
+        if entry is None:
+            continue
+        try:
+            value = json.loads(get_keyring().decrypt(entry, _associated_data(key)))
+        except (DecryptionError, ValueError):
+            logger.error("A rescued token cannot be opened with the configured keys")
+            continue
+        fields = value["token_set"]
+        if fields["scope"] is not None:
+            fields["scope"] = frozenset(fields["scope"])
+        sent_at = datetime.fromisoformat(value["sent_at"])
+        return Kept(TokenSet(**fields), value["version"], sent_at)
+    return None
+
+
+def forget(key: str) -> None:
+    """Remove what is kept for the row named ``key``: it has been saved."""
+    _memory.pop(key, None)
+    locks.delete(_PREFIX + key)
+    path = _path(key)
+    if path is not None:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def kept_keys() -> Iterator[str]:
+    """Names of the rows for which something is kept."""
+    seen = set(_memory)
+    seen.update(key.removeprefix(_PREFIX) for key in locks.scan(_PREFIX + "*", LIMIT))
+    folder = get_settings().RESCUE_DIR
+    if folder and Path(folder).is_dir():
+        names = (path.name.removesuffix(".rescued") for path in Path(folder).glob("*.rescued"))
+        seen.update(name.replace("_", ":") for name in names)
+    yield from sorted(seen)
+
+
+def _write_file(key: str, entry: bytes) -> bool:
+    path = _path(key)
+    if path is None:
+        return False
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(entry)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        logger.error("RESCUE_DIR cannot be written (%s)", type(error).__name__)
+        return False
+    return True
+
+
+def _read_file(key: str) -> bytes | None:
+    path = _path(key)
+    try:
+        return path.read_bytes() if path is not None else None
+    except OSError:
+        return None
+
+
+def _path(key: str) -> Path | None:
+    folder = get_settings().RESCUE_DIR
+    if not folder or not re.fullmatch(r"[0-9a-zA-Z:.-]+", key):
+        return None
+    return Path(folder) / f"{key.replace(':', '_')}.rescued"
+
+
+def _associated_data(key: str) -> bytes:
+    return associated_data("rescue", key)

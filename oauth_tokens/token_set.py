@@ -1,0 +1,70 @@
+"""The token set of one token response (RFC 6749 section 5.1), and the spellings of its values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Longest lifetime believed, in seconds: larger ones would overflow dates and mean "never".
+MAX_LIFETIME = 100 * 365 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """What a provider granted in one response.
+
+    Arguments:
+        access_token: as issued.
+        token_type: RFC 6749 section 7.1, e.g. "Bearer".
+        refresh_token: None where the response has none: the earlier one stays in use.
+        expires_in: seconds, or None where the access token does not expire.
+        refresh_token_expires_in: seconds, or None where unknown or without end.
+        scope: the granted scopes, or None where the response does not say (RFC 6749 section 5.1:
+            then they are those asked for).
+        id_token: OpenID Connect ID token, or None.
+        extra: further fields of the response that the provider's description says to keep.
+    """
+
+    access_token: str = field(repr=False)
+    token_type: str = "Bearer"
+    refresh_token: str | None = field(default=None, repr=False)
+    expires_in: float | None = None
+    refresh_token_expires_in: float | None = None
+    scope: frozenset[str] | None = None
+    id_token: str | None = field(default=None, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def parse_seconds(value: object) -> float | None:
+    """A lifetime in any of the spellings seen in the field, in seconds.
+
+    Accepts int, float, numeric string. Returns None where there is no usable number: absent,
+    null, "", text, NaN, a bool, a negative number. ``0`` is returned as 0: what it means depends
+    on the provider.
+    """
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if math.isnan(seconds) or seconds < 0:
+        return None
+    return min(seconds, float(MAX_LIFETIME))
+
+
+def parse_scope(value: object, separator: str = " ") -> frozenset[str] | None:
+    """Scopes from a string (RFC 6749 section 3.3) or a list; None where the response has none.
+
+    Arguments:
+        separator: what the provider puts between scopes; white space always separates, too.
+    """
+    if isinstance(value, str):
+        words = value.replace(separator, " ").split()
+    elif isinstance(value, (list, tuple)):
+        words = [word for item in value if isinstance(item, str) for word in item.split()]
+    else:
+        return None
+    return frozenset(words) if words else None

@@ -1,0 +1,161 @@
+"""What has to be done from time to time: by Celery beat, or by a command from cron."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.db import router
+from django.db.models import Q
+
+from . import rescue
+from .conf import get_settings
+from .exceptions import DecryptionError, OAuthTokenError
+from .models import OAuthToken, PendingRevocation, ProviderCircuit, TokenEvent
+from .models.transitions import send_notice
+from .providers.registry import provider_names
+from .reader import database_now
+from .refresh import Need, ensure
+
+logger = logging.getLogger("oauth_tokens")
+
+#: Rows read at once by a sweep.
+BATCH = 500
+#: Days for which history is kept.
+KEEP_EVENTS = 90
+
+Dispatch = Callable[[int, int], Any]
+
+
+def database() -> str:
+    """Alias of the database that holds the tokens."""
+    return router.db_for_write(OAuthToken)
+
+
+def dispatch_due(dispatch: Dispatch, *, limit: int = 100_000) -> int:
+    """Hand every row that is due for a refresh to ``dispatch(pk, version)``, the oldest first.
+
+    ``refresh_at`` is pushed forward for each row handed over, so that a backlog is never handed
+    over twice, and put back if ``dispatch`` fails. Of a provider that is failing as a whole only
+    one row is handed over, and only when a probe is due.
+
+    Returns:
+        How many rows were handed over.
+
+    Raises:
+        Whatever ``dispatch`` raises; that row and all after it stay due.
+    """
+    using = database()
+    now = database_now(using)
+    rows = OAuthToken._base_manager.using(using)
+    failing = {circuit.provider: circuit for circuit in ProviderCircuit.open_circuits(using)}
+    due = rows.filter(status=OAuthToken.Status.ACTIVE, refresh_at__lte=now).filter(
+        provider__in=provider_names()
+    )
+    count = 0
+    for circuit in failing.values():
+        if circuit.probe_at is not None and circuit.probe_at <= now:
+            count += _hand_over(due.filter(provider=circuit.provider), dispatch, now, 1)
+    healthy = due.exclude(provider__in=failing)
+    while count < limit:
+        handed = _hand_over(healthy, dispatch, now, min(BATCH, limit - count))
+        if not handed:
+            break
+        count += handed
+    return count
+
+
+def _hand_over(due: Any, dispatch: Dispatch, now: Any, limit: int) -> int:
+    later = now + timedelta(seconds=2 * get_settings().LOCK_TIMEOUT)
+    handed = 0
+    for pk, version, refresh_at in due.order_by("refresh_at").values_list(
+        "pk", "version", "refresh_at"
+    )[:limit]:
+        row = OAuthToken._base_manager.using(due.db).filter(pk=pk)
+        # Two sweeps may run: whoever moves refresh_at hands the row over.
+        if not row.filter(refresh_at=refresh_at).update(refresh_at=later):
+            continue
+        try:
+            dispatch(pk, version)
+        except BaseException:
+            row.filter(refresh_at=later).update(refresh_at=refresh_at)
+            raise
+        handed += 1
+    return handed
+
+
+def refresh_one(pk: int, version: int | None = None) -> str:
+    """Refresh one row in the background.
+
+    Arguments:
+        version: of the row when it was found due; it is left alone once it has a newer one. Without
+            it, the row is refreshed if it is stale.
+
+    Returns:
+        "refreshed", "fresh", or the code of what kept it from being refreshed.
+    """
+    row = OAuthToken.objects.read(database(), id=pk)
+    if not row:
+        return "gone"
+    token = row[0]
+    before = token.version
+    need = Need("sweep", min_ttl=token.leeway, beyond_version=version, wait=False)
+    try:
+        if need.met_by(token) and token.status == OAuthToken.Status.ACTIVE:
+            return "fresh"
+        ensure(token, need)
+    except OAuthTokenError as error:
+        if isinstance(error, DecryptionError):
+            logger.error("%r: %s", token, error)
+        return error.code
+    return "refreshed" if token.version > before else "fresh"
+
+
+def restore_rescued() -> int:
+    """Save what the database would not take earlier. Returns how many entries were saved."""
+    using = database()
+    restored = 0
+    for key in rescue.kept_keys():
+        pk = key.rpartition(":")[2]
+        row = OAuthToken.objects.read(using, id=pk) if pk.isdigit() else []
+        if not row or row[0].key != key:
+            continue
+        kept = rescue.find(key)
+        if kept is None:
+            continue
+        row[0].save_rescued(kept)
+        rescue.forget(key)
+        row[0].send_notices()
+        restored += 1
+    return restored
+
+
+def revoke_pending() -> int:
+    """Try again to revoke what providers have not taken back yet. Returns how many they took."""
+    using = database()
+    now = database_now(using)
+    done = 0
+    rows = OAuthToken._base_manager.using(using)
+    for row in rows.filter(status=OAuthToken.Status.REVOKING, refresh_at__lte=now)[:BATCH]:
+        done += OAuthToken.objects.revoke_row(row)
+    pending = PendingRevocation._base_manager.using(using)
+    for late in pending.filter(retry_at__lte=now).order_by("retry_at")[:BATCH]:
+        done += late.attempt(now)
+    return done
+
+
+def send_due_notices() -> int:
+    """Send the notices whose sender died between commit and send. Returns how many were sent."""
+    using = database()
+    now = database_now(using)
+    due = TokenEvent._base_manager.using(using).filter(notice_at__lte=now).select_related("token")
+    return sum(event.token is not None and send_notice(event, event.token) for event in due[:BATCH])
+
+
+def prune_events(days: int = KEEP_EVENTS) -> int:
+    """Delete history older than ``days``. Returns how many entries."""
+    using = database()
+    old = Q(created_at__lt=database_now(using) - timedelta(days=days), notice_at__isnull=True)
+    return int(TokenEvent._base_manager.using(using).filter(old)._raw_delete(using))

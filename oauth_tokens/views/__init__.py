@@ -1,0 +1,147 @@
+"""Pages on which users connect and disconnect providers, and see the state of their connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_GET, require_http_methods
+
+from ..connect import complete, start
+from ..exceptions import OAuthTokenError
+from ..providers.registry import get_provider, provider_names
+from .results import missing_page, problem_page
+from .words import Connection, display_name, without_secrets
+
+
+@login_required
+@never_cache
+@require_GET
+def connections(request: HttpRequest) -> HttpResponse:
+    """What is connected, its state, and what can be."""
+    rows: dict[str, list[Connection]] = {name: [] for name in provider_names()}
+    for row in without_secrets(_user(request).oauth_tokens.order_by("provider", "pk")):
+        rows.setdefault(row.provider, []).append(Connection(row))
+    offered = set(provider_names())
+    providers = [
+        {
+            "name": name,
+            "label": display_name(name),
+            "offered": name in offered,
+            "connections": found,
+        }
+        for name, found in rows.items()
+    ]
+    return render(request, "oauth_tokens/connections.html", {"providers": providers})
+
+
+@login_required
+@never_cache
+@require_GET
+def connect(request: HttpRequest, provider: str) -> HttpResponse:
+    """Send the user to the provider.
+
+    Query: ``next``, where to go in the end; ``scope``, scopes to ask for beyond the usual ones.
+    """
+    try:
+        url = start(
+            request.session,
+            request.user,
+            provider,
+            redirect_uri=request.build_absolute_uri(
+                reverse("oauth_tokens:callback", kwargs={"provider": provider})
+            ),
+            next_url=next_url(request),
+            scope=request.GET.get("scope", "").replace(",", " ").split(),
+        )
+    except OAuthTokenError as error:
+        return problem_page(request, provider, error)
+    return HttpResponseRedirect(url)
+
+
+@never_cache
+@require_GET
+@sensitive_variables()
+def callback(request: HttpRequest, provider: str) -> HttpResponse:
+    """The redirection endpoint (RFC 6749 section 3.1.2)."""
+    if not request.user.is_authenticated:
+        # Not back here after the login: the answer's code has no place in further addresses.
+        return redirect_to_login(reverse("oauth_tokens:connections"))
+    try:
+        connected = complete(request.session, request.user, provider, request.GET)
+    except OAuthTokenError as error:
+        response = problem_page(request, provider, error)
+    else:
+        name = display_name(provider)
+        if connected.missing:
+            response = missing_page(request, name, connected.missing, connected.next_url)
+        else:
+            _message(request, messages.SUCCESS, _("%(name)s is connected.") % {"name": name})
+            response = HttpResponseRedirect(connected.next_url)
+    # The address holds the code. "no-referrer" would make browsers send no Origin with forms.
+    response.headers["Referrer-Policy"] = "strict-origin"
+    return response
+
+
+@csrf_protect
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def disconnect(request: HttpRequest, provider: str) -> HttpResponse:
+    """Ask whether to disconnect (GET), and do so (POST). ``account``: its id; absent, all."""
+    given = request.POST if request.method == "POST" else request.GET
+    account = given.get("account")
+    rows = _user(request).oauth_tokens.filter(provider=provider).exclude(status="revoking")
+    if account is not None:
+        rows = rows.filter(account_id=account)
+    found = [Connection(row) for row in without_secrets(rows)]
+    name = display_name(provider)
+    if not found:
+        try:
+            get_provider(provider)
+        except OAuthTokenError as error:
+            return problem_page(request, provider, error)
+    if request.method == "GET" and found:
+        context = {
+            "provider": provider,
+            "label": name,
+            "connections": found,
+            "account": account,
+            "next": next_url(request),
+        }
+        return render(request, "oauth_tokens/disconnect.html", context)
+    if request.method == "POST" and _user(request).oauth_tokens.disconnect(provider, account):
+        text = _("%(name)s is disconnected.") % {"name": name}
+        _message(request, messages.SUCCESS, text)
+    else:
+        _message(request, messages.INFO, _("%(name)s is not connected.") % {"name": name})
+    return HttpResponseRedirect(next_url(request))
+
+
+def next_url(request: HttpRequest) -> str:
+    """``next`` of the request if it is on this site, else the page of all connections."""
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    if url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
+        return wanted
+    return reverse("oauth_tokens:connections")
+
+
+def _user(request: HttpRequest) -> Any:
+    return request.user
+
+
+def _message(request: HttpRequest, level: int, text: str) -> None:
+    # fail_silently: the site may do without django.contrib.messages.
+    messages.add_message(request, level, text, fail_silently=True)
