@@ -1,0 +1,256 @@
+"""Many callers, one expired token: one request reaches the provider and everybody is served."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import AbstractUser
+from django.db import connection, transaction
+
+from oauth_tokens import OAuthToken, exceptions
+from tests.support.processes import Processes, wait_until
+from tests.support.provider import Provider
+from tests.support.rows import EXPIRED, STALE, age
+from tests.support.servers import free_port
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CALLERS = 16
+
+
+def in_threads(call: Callable[[], Any], count: int = CALLERS) -> list[Any]:
+    """Results, or the errors raised, of ``count`` simultaneous calls."""
+
+    def one() -> Any:
+        try:
+            return call()
+        except exceptions.OAuthTokenError as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return [future.result() for future in [pool.submit(one) for _ in range(count)]]
+
+
+@pytest.fixture(params=["redis", "no redis", "redis down"])
+def waiting(request: pytest.FixtureRequest, provider: Provider, configure: Any) -> str:
+    """Where callers wait for each other: it must make no difference."""
+    if request.param != "redis":
+        down = request.param == "redis down"
+        configure(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0" if down else "")
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("waiting")
+def test_sixteen_threads_cause_one_request(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    provider.configure(latency=0.3)
+    found = in_threads(lambda: user.oauth_tokens.get_valid("acme").access_token)
+    assert len(set(found)) == 1
+    assert found[0] != token.access_token
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+CALL_IN_PROCESS = """
+import json, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from django.contrib.auth import get_user_model
+from django.db import connection
+from oauth_tokens import exceptions
+
+user = get_user_model().objects.get(username="alice")
+threads = int(sys.argv[1])
+
+def call(_):
+    try:
+        token = user.oauth_tokens.get_valid("acme").access_token
+    except exceptions.OAuthTokenError as error:
+        token = type(error).__name__
+    done = time.time()
+    connection.close()
+    return token, done
+
+with ThreadPoolExecutor(threads) as pool:
+    list(pool.map(lambda _: connection.ensure_connection(), range(threads)))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(json.dumps(list(pool.map(call, range(threads)))), flush=True)
+"""
+
+
+def in_processes(processes: Processes, count: int, threads: int) -> Callable[[], list[Any]]:
+    """Start ``count`` processes; the returned function lets them all call and gathers results."""
+    started = [processes.python(CALL_IN_PROCESS, str(threads)) for _ in range(count)]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+
+    def go() -> list[Any]:
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        lines = [process.stdout.readline() for process in started if process.stdout]
+        return [result for line in lines for result in json.loads(line)]
+
+    return go
+
+
+@pytest.mark.usefixtures("waiting")
+def test_four_processes_cause_one_request(
+    token: OAuthToken, provider: Provider, processes: Processes
+) -> None:
+    go = in_processes(processes, 4, 4)
+    age(token, EXPIRED)
+    provider.configure(latency=0.5)
+    found = go()
+    assert len(found) == CALLERS
+    assert len({access_token for access_token, _ in found}) == 1
+    assert found[0][0] == OAuthToken.objects.get().access_token != token.access_token
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+def test_redis_flushed_in_the_middle_makes_no_second_request(
+    token: OAuthToken, provider: Provider, processes: Processes, valkey: redis.Redis
+) -> None:
+    go = in_processes(processes, 3, 4)
+    age(token, EXPIRED)
+    provider.configure(latency=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        results = pool.submit(go)
+        wait_until(lambda: provider.refreshes == 1)
+        for _ in range(10):
+            valkey.flushdb()
+            time.sleep(0.05)
+        found = results.result()
+    assert {access_token for access_token, _ in found} == {OAuthToken.objects.get().access_token}
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+def test_while_one_refreshes_a_stale_token_the_others_do_not_wait(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, STALE)
+    provider.configure(latency=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(in_threads, lambda: user.oauth_tokens.get_valid("acme"), 1)
+        wait_until(lambda: provider.refreshes == 1)
+        start = time.monotonic()
+        found = user.oauth_tokens.get_valid("acme")
+        assert time.monotonic() - start < 0.5
+        assert found.access_token == token.access_token
+        assert first.result()[0].access_token != token.access_token
+    assert provider.refreshes == 1
+
+
+def test_waiting_is_bounded(
+    user: AbstractUser, token: OAuthToken, provider: Provider, configure: Any
+) -> None:
+    configure(WAIT_TIMEOUT=0.4, HTTP_TIMEOUT=2)
+    age(token, EXPIRED)
+    provider.configure(latency=1.2)
+    start = time.monotonic()
+    found = in_threads(lambda: user.oauth_tokens.get_valid("acme"), 4)
+    timed_out = [result for result in found if isinstance(result, exceptions.RefreshTimeout)]
+    served = [result for result in found if isinstance(result, OAuthToken)]
+    assert (len(timed_out), len(served)) == (3, 1)
+    assert time.monotonic() - start < 2
+    assert all(error.retryable for error in timed_out)
+    assert provider.refreshes == 1
+
+
+def test_an_outage_is_asked_about_once_by_all_callers(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    provider.misbehave("status", status=503)
+    found = in_threads(lambda: user.oauth_tokens.get_valid("acme"))
+    assert {type(result) for result in found} == {exceptions.RefreshFailed}
+    assert provider.refreshes == 1
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_process_killed_before_it_sent_costs_nobody_anything(
+    user: AbstractUser, token: OAuthToken, provider: Provider, processes: Processes, configure: Any
+) -> None:
+    configure(LOCK_TIMEOUT=3, HTTP_TIMEOUT=0.9, WAIT_TIMEOUT=8)
+    age(token, EXPIRED)
+    holder = processes.python(
+        "import os\n"
+        "from oauth_tokens import OAuthToken, transport\n"
+        "transport.send = lambda *a, **k: os.kill(os.getpid(), 9)\n"
+        "OAuthToken.objects.get().refresh()\n"
+    )
+    holder.wait(20)
+    assert provider.refreshes == 0
+    found = user.oauth_tokens.get_valid("acme")
+    assert found.access_token != token.access_token
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+@pytest.mark.postgresql
+def test_the_callers_rollback_does_not_lose_a_rotated_token(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    with transaction.atomic():
+        found = user.oauth_tokens.get_valid("acme").access_token
+        transaction.set_rollback(True)
+    assert OAuthToken.objects.get().access_token == found != token.access_token
+    assert provider.refreshes == 1
+
+
+@pytest.mark.postgresql
+def test_a_repeatable_read_snapshot_does_not_hide_a_finished_refresh(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert OAuthToken.objects.get().access_token == token.access_token
+        (elsewhere,) = in_threads(lambda: user.oauth_tokens.get_valid("acme").access_token, 1)
+        assert user.oauth_tokens.get_valid("acme").access_token == elsewhere
+    assert provider.refreshes == 1
+
+
+@pytest.mark.postgresql
+def test_connections_of_its_own_are_closed_again(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    before = connection.connection
+    for _ in range(3):
+        age(token, EXPIRED)
+        with transaction.atomic():
+            user.oauth_tokens.get_valid("acme")
+    assert connection.connection is before
+    assert provider.refreshes == 3
+
+
+@pytest.mark.sqlite
+def test_sqlite_has_one_writer_so_a_writing_caller_gets_a_living_token_or_a_clear_error(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, STALE)
+    with transaction.atomic():
+        user.save()
+        assert user.oauth_tokens.get_valid("acme").access_token == token.access_token
+    age(token, EXPIRED)
+    with transaction.atomic():
+        user.save()
+        start = time.monotonic()
+        with pytest.raises(exceptions.RefreshFailed, match="transaction") as caught:
+            user.oauth_tokens.get_valid("acme")
+        assert time.monotonic() - start < 2
+    assert caught.value.retryable
+    assert provider.refreshes == 0
+    assert user.oauth_tokens.get_valid("acme").access_token != token.access_token

@@ -1,0 +1,105 @@
+"""Redis as the place to wait: it wakes, it expires, and it may be missing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+
+from oauth_tokens import locks
+from tests.support.servers import free_port
+
+
+def test_one_of_many_gets_the_lock_and_the_others_learn_who() -> None:
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda n: locks.acquire("row", f"attempt-{n}", 10), range(16)))
+    assert answers.count(None) == 1
+    holder = f"attempt-{answers.index(None)}"
+    assert set(answers) == {None, holder}
+
+
+def test_the_lock_has_a_lease(valkey: redis.Redis) -> None:
+    assert locks.acquire("row", "one", 0.1) is None
+    assert locks.acquire("row", "two", 0.1) == "one"
+    time.sleep(0.15)
+    assert locks.acquire("row", "two", 60) is None
+    assert all(valkey.pttl(key) > 0 for key in valkey.scan_iter())
+
+
+def test_a_lock_that_somebody_else_took_over_is_not_released() -> None:
+    locks.acquire("row", "one", 0.05)
+    time.sleep(0.1)
+    locks.acquire("row", "two", 10)
+    locks.release("row", "one")
+    assert locks.acquire("row", "three", 10) == "two"
+
+
+def test_rows_do_not_share_locks() -> None:
+    assert locks.acquire("row", "one", 10) is None
+    assert locks.acquire("other", "two", 10) is None
+
+
+def test_all_waiters_wake_at_once() -> None:
+    locks.acquire("row", "one", 10)
+    woken: list[float] = []
+
+    def wait() -> None:
+        assert locks.wait("row", "one", 5)
+        woken.append(time.monotonic())
+
+    threads = [threading.Thread(target=wait) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    assert woken == []
+    released = time.monotonic()
+    locks.release("row", "one")
+    for thread in threads:
+        thread.join(5)
+    assert len(woken) == 16
+    assert max(woken) - released < 0.3
+
+
+def test_an_end_before_the_wait_began_is_seen() -> None:
+    locks.acquire("row", "one", 10)
+    locks.release("row", "one")
+    start = time.monotonic()
+    assert locks.wait("row", "one", 5)
+    assert time.monotonic() - start < 0.3
+
+
+def test_nothing_stays_in_redis_for_ever(valkey: redis.Redis) -> None:
+    for number in range(10):
+        locks.acquire("row", f"attempt-{number}", 10)
+        locks.release("row", f"attempt-{number}")
+    assert valkey.dbsize() > 0
+    assert all(0 < valkey.pttl(key) <= 60_000 for key in valkey.scan_iter())
+
+
+@pytest.mark.parametrize("url", ["", "down"])
+def test_without_redis_every_caller_goes_on(configure: Callable[..., None], url: str) -> None:
+    configure(REDIS_URL=url and f"redis://127.0.0.1:{free_port()}/0")
+    start = time.monotonic()
+    assert locks.acquire("row", "one", 10) is None
+    assert locks.acquire("row", "two", 10) is None
+    assert locks.wait("row", "one", 5) is False
+    locks.release("row", "one")
+    assert locks.fetch("key") is None
+    assert locks.store("key", b"value", 10) is False
+    assert locks.scan("key*", 10) == []
+    assert time.monotonic() - start < 1
+
+
+def test_values_are_kept_for_their_time() -> None:
+    assert locks.store("key:1", b"value", 0.1)
+    assert locks.fetch("key:1") == b"value"
+    assert locks.scan("key:*", 10) == ["key:1"]
+    time.sleep(0.15)
+    assert locks.fetch("key:1") is None
+    locks.store("key:2", b"value", 10)
+    locks.delete("key:2")
+    assert locks.fetch("key:2") is None

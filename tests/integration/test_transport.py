@@ -1,0 +1,165 @@
+"""HTTP to a provider that behaves as badly as it can: bounded time, bounded memory, no repeats."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from oauth_tokens import transport
+from oauth_tokens.providers.wire import Request, Response
+from oauth_tokens.transport import TransportError, send
+from tests.support.processes import wait_until
+from tests.support.provider import Provider
+from tests.support.servers import free_port
+
+
+def refresh_request(provider: Provider) -> Request:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return Request("POST", f"{provider.url}/token", headers, "grant_type=refresh_token&x=rt-secret")
+
+
+def refresh(provider: Provider, timeout: float = 1.0) -> Response:
+    return send(refresh_request(provider), timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("mode", "code"),
+    [
+        ("hang", "read_timeout"),
+        ("drip_head", "read_timeout"),
+        ("drip_body", "read_timeout"),
+        ("reset", "connection_reset"),
+        ("incomplete", "connection_reset"),
+        ("huge", "response_too_large"),
+    ],
+)
+def test_no_answer_ends_in_time_and_may_have_been_processed(
+    provider: Provider, mode: str, code: str
+) -> None:
+    provider.misbehave(mode)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.monotonic()
+    with pytest.raises(TransportError) as caught:
+        refresh(provider, timeout=0.7)
+    assert time.monotonic() - start < 1.2
+    assert (caught.value.code, caught.value.reached) == (code, True)
+    assert "rt-secret" not in repr(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert provider.refreshes == 1
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 20 * 1024  # KiB
+
+
+def test_a_thread_can_be_dripped_on_while_others_work(provider: Provider) -> None:
+    provider.misbehave("drip_body", times=1)
+    codes = []
+
+    def dripped_on() -> None:
+        try:
+            refresh(provider, timeout=1.0)
+        except TransportError as error:
+            codes.append(error.code)
+
+    thread = threading.Thread(target=dripped_on)
+    thread.start()
+    wait_until(lambda: provider.refreshes == 1)
+    start = time.monotonic()
+    assert refresh(provider).status == 401
+    assert time.monotonic() - start < 0.5
+    thread.join()
+    assert codes == ["read_timeout"]
+
+
+def test_a_refused_connection_never_reached_the_provider() -> None:
+    with pytest.raises(TransportError) as caught:
+        send(Request("POST", f"http://127.0.0.1:{free_port()}/token", {}, "x=rt-secret"), timeout=1)
+    assert (caught.value.code, caught.value.reached) == ("connection_failed", False)
+
+
+def test_an_unknown_host_never_reached_the_provider() -> None:
+    with pytest.raises(TransportError) as caught:
+        send(Request("POST", "http://no-such-host.invalid/token", {}, "x=1"), timeout=5)
+    assert (caught.value.code, caught.value.reached) == ("connection_failed", False)
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(provider: Provider) -> None:
+    provider.misbehave("redirect", location=f"{provider.url}/token")
+    answer = refresh(provider)
+    assert (answer.status, answer.headers["location"]) == (307, f"{provider.url}/token")
+    assert provider.refreshes == 1
+
+
+@pytest.mark.parametrize("status", [400, 429, 500, 502, 503])
+def test_nothing_is_repeated(provider: Provider, status: int) -> None:
+    provider.misbehave("status", status=status, body="<html>", headers={"Retry-After": "1"})
+    assert refresh(provider).status == status
+    assert provider.refreshes == 1
+
+
+def test_connections_are_reused(provider: Provider) -> None:
+    for _ in range(5):
+        refresh(provider)
+    assert len({record["connection"] for record in provider.requests()}) == 1
+
+
+def test_a_connection_that_idled_for_long_is_not_used_again(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_IDLE", 0.05)
+    refresh(provider)
+    time.sleep(0.1)
+    refresh(provider)
+    assert len({record["connection"] for record in provider.requests()}) == 2
+
+
+def test_after_a_timeout_the_next_request_gets_its_own_answer(provider: Provider) -> None:
+    provider.misbehave("status", status=418, times=1)
+    provider.configure(latency=0.6)
+    with pytest.raises(TransportError):
+        refresh(provider, timeout=0.3)
+    provider.configure(latency=0)
+    assert refresh(provider).status == 401
+
+
+def test_a_forked_process_opens_connections_of_its_own(provider: Provider) -> None:
+    refresh(provider)
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if refresh(provider).status == 401 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    refresh(provider)
+    connections = [record["connection"] for record in provider.requests()]
+    assert connections[0] == connections[2] != connections[1]
+
+
+@pytest.fixture
+def netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "netrc"
+    path.write_text("machine 127.0.0.1 login intruder password wrong\n")
+    monkeypatch.setenv("NETRC", str(path))
+
+
+@pytest.mark.usefixtures("netrc")
+def test_a_netrc_file_does_not_replace_the_clients_credentials(provider: Provider) -> None:
+    token = provider.issue()["refresh_token"]
+    answer = send(
+        Request(
+            "POST",
+            f"{provider.url}/token",
+            {
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Authorization": "Basic Y2xpZW50OmNsaWVudC1zZWNyZXQtdmFsdWU=",
+            },
+            f"grant_type=refresh_token&refresh_token={token}",
+        ),
+        timeout=2,
+    )
+    assert answer.status == 200
