@@ -1,0 +1,105 @@
+"""Pages of the demo site. What an application has to write is in :func:`fetch_profile`."""
+
+from typing import Any
+
+import requests
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from oauth_tokens.exceptions import OAuthTokenError
+from oauth_tokens.models import OAuthToken, TokenEvent
+
+PROVIDER = "acme"
+EVENTS_SHOWN = 8
+
+
+def fetch_profile(user: Any) -> dict[str, Any]:
+    """Ask Acme's API who ``user`` is.
+
+    Raises:
+        OAuthTokenError: there is no usable token; ``connect_url`` says where to get one.
+        requests.RequestException: the API did not answer as it should.
+    """
+    token = user.oauth_tokens.get_valid(PROVIDER)
+    response = requests.get(f"{settings.ACME_URL}/api/me/", auth=token, timeout=5)
+    if response.status_code == requests.codes.unauthorized:
+        token.report_unauthorized()
+        response = requests.get(f"{settings.ACME_URL}/api/me/", auth=token, timeout=5)
+    response.raise_for_status()
+    return {**response.json(), "version": token.version}
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """The front page."""
+    return render(request, "home.html", {"acme_url": settings.ACME_URL})
+
+
+@login_required
+@require_GET
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """The API's answer, or what the user has to do to get one."""
+    context: dict[str, Any] = {}
+    try:
+        context["profile"] = fetch_profile(request.user)
+    except OAuthTokenError as error:
+        context["error"] = error
+    except requests.RequestException:
+        context["api_down"] = True
+    return render(request, "dashboard.html", context | _history(request.user))
+
+
+@login_required
+@require_GET
+def live(request: HttpRequest) -> HttpResponse:
+    """The part of the dashboard that refreshes itself. Reads rows; asks for no token."""
+    return render(request, "_live.html", _history(request.user))
+
+
+@login_required
+@require_GET
+def profile(request: HttpRequest) -> JsonResponse:
+    """What :func:`dashboard` shows, as JSON."""
+    try:
+        return JsonResponse(fetch_profile(request.user))
+    except OAuthTokenError as error:
+        return JsonResponse({"error": error.code}, status=503 if error.retryable else 401)
+    except requests.RequestException:
+        return JsonResponse({"error": "api_unavailable"}, status=502)
+
+
+@login_required
+@require_GET
+def state(request: HttpRequest) -> JsonResponse:
+    """The stored row's state, never a token. Looking at it refreshes nothing."""
+    row = _row(request.user)
+    if row is None:
+        return JsonResponse({"status": "not connected"})
+    return JsonResponse(
+        {
+            "status": row.status,
+            "version": row.version,
+            "expires_in": _seconds_left(row),
+        }
+    )
+
+
+def _row(user: Any) -> OAuthToken | None:
+    return OAuthToken.objects.filter(user=user, provider=PROVIDER).first()
+
+
+def _seconds_left(row: OAuthToken) -> float | None:
+    return (row.expires_at - timezone.now()).total_seconds() if row.expires_at else None
+
+
+def _history(user: Any) -> dict[str, Any]:
+    row = _row(user)
+    return {
+        "token": row,
+        "seconds_left": row and _seconds_left(row),
+        "events": TokenEvent.objects.filter(user=user).order_by("-pk")[:EVENTS_SHOWN],
+    }
