@@ -42,19 +42,24 @@ class Kept:
 
     Arguments:
         version: of the row whose refresh token was sent to get it.
+        grant_id: of that row.
         sent_at: when it was asked for, by the database's clock.
     """
 
     token_set: TokenSet
     version: int
+    grant_id: str
     sent_at: datetime
 
 
-def keep(key: str, token_set: TokenSet, *, version: int, sent_at: datetime) -> bool:
+def keep(
+    key: str, token_set: TokenSet, *, version: int, grant_id: str, sent_at: datetime
+) -> bool:
     """Keep ``token_set`` for the row named ``key``. False where only memory took it."""
     fields = dataclasses.asdict(token_set)
     fields["scope"] = None if token_set.scope is None else sorted(token_set.scope)
-    text = json.dumps({"token_set": fields, "version": version, "sent_at": sent_at.isoformat()})
+    value = {"version": version, "grant_id": grant_id, "sent_at": sent_at.isoformat()}
+    text = json.dumps({"token_set": fields, **value})
     entry = get_keyring().encrypt(text, _associated_data(key))
     if len(_memory) < LIMIT:
         _memory[key] = entry
@@ -83,7 +88,7 @@ def find(key: str) -> Kept | None:
         if fields["scope"] is not None:
             fields["scope"] = frozenset(fields["scope"])
         sent_at = datetime.fromisoformat(value["sent_at"])
-        return Kept(TokenSet(**fields), value["version"], sent_at)
+        return Kept(TokenSet(**fields), value["version"], value["grant_id"], sent_at)
     return None
 
 

@@ -187,8 +187,9 @@ class Story:
         page = self.admin.open(f"{SITE}/admin/login/?next=/admin/oauth_tokens/oauthtoken/")
         page = self.admin.sign_in(page, ADMIN.username, ADMIN.password)
         row = table_row(page, ALICE.username)
-        expect("needs re-authentication" in row.lower(), f"the admin's row reads: {row}")
-        return f'the view answers 401, the admin: "{row}"'
+        state = next((cell for cell in row if "needs re-authentication" in cell.lower()), None)
+        expect(state is not None, f"the admin's row reads: {' · '.join(row)}")
+        return f"the view answers 401; the admin: {state}"
 
     def reconnect(self) -> str:
         """The same way as at first; the row is the same one."""
@@ -265,13 +266,13 @@ def beat_paused() -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def table_row(page: Page, text: str) -> str:
-    """The first row of the admin's result list that contains ``text``, its cells as plain text."""
+def table_row(page: Page, text: str) -> list[str]:
+    """The cells, as plain text, of the first row of the admin's list that has a cell ``text``."""
     for row in re.findall(r"<tr\b.*?</tr>", page.text, re.DOTALL):
         cells = re.findall(r"<(t[dh]) class=\"field-[^>]*>(.*?)</\1>", row, re.DOTALL)
         words = [" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for _, cell in cells]
-        if any(text in cell for cell in words):
-            return " · ".join(words)
+        if text in words:
+            return words
     raise StepFailed(f"no row with {text} at {page.url} (HTTP {page.status})")
 
 

@@ -144,22 +144,24 @@ class Transitions(StoredTokenSet):
         """Store a token set from the rescue store."""
         same = self.version == kept.version
         if not (same and self.save_refreshed(kept.token_set, kept.sent_at, "restored", 0.0)):
-            self.keep_late(kept.token_set)
+            self.keep_late(kept.token_set, kept.grant_id)
 
-    def keep_late(self, token_set: TokenSet) -> None:
+    def keep_late(self, token_set: TokenSet, grant_id: str) -> None:
         """A token set that came too late: as spare beside a newer one of the same grant; given back
         to the provider where the user has reconnected or disconnected meanwhile.
+
+        Arguments:
+            grant_id: of the row whose refresh token was sent to get it.
 
         Raises:
             TokenNotConnected: the row is gone.
         """
-        grant_id = self.grant_id
         try:
             self.reload()
         except TokenNotConnected:
             self._give_back(token_set)
             raise
-        if self.grant_id != grant_id or self.status == self.Status.REVOKING:
+        if str(self.grant_id) != grant_id or self.status == self.Status.REVOKING:
             self._give_back(token_set)
         elif token_set.refresh_token and self.access_token != token_set.access_token:
             # The same access token: it is ours that was saved, and only the answer was lost.
@@ -172,7 +174,7 @@ class Transitions(StoredTokenSet):
                 if kept:
                     self._log(TokenEvent.Kind.SPARE_KEPT)
             if not kept:
-                self.keep_late(token_set)
+                self.keep_late(token_set, grant_id)
 
     def use_spare(self) -> str | None:
         """Make the spare the refresh token, and return it; None where there is none.

@@ -144,11 +144,15 @@ class Attempt:
     def save(self, token_set: TokenSet) -> None:
         """Persist before anything else is done with the answer; a failing database included."""
         row, trigger = self.row, self.need.trigger
+        # A failed try may have read the row anew: what these tokens replace stays what it was.
+        version, grant_id = row.version, str(row.grant_id)
         for pause in (*SAVE_PAUSES, None):
             try:
                 duration = time.monotonic() - self.started
-                if not row.save_refreshed(token_set, self.sent_at, trigger, duration):
-                    row.keep_late(token_set)
+                if row.version != version or not row.save_refreshed(
+                    token_set, self.sent_at, trigger, duration
+                ):
+                    row.keep_late(token_set, grant_id)
                 return
             except (DatabaseError, InterfaceError) as error:
                 logger.warning(
@@ -161,10 +165,12 @@ class Attempt:
                     row.drop_connection()
             except BaseException:
                 # A time limit or an interrupt: the answer must outlive this process all the same.
-                self.rescue(token_set)
+                self.rescue(token_set, version, grant_id)
                 raise
-        self.rescue(token_set)
+        self.rescue(token_set, version, grant_id)
         row.adopt(token_set, self.sent_at)
 
-    def rescue(self, token_set: TokenSet) -> None:
-        rescue.keep(self.row.key, token_set, version=self.row.version, sent_at=self.sent_at)
+    def rescue(self, token_set: TokenSet, version: int, grant_id: str) -> None:
+        rescue.keep(
+            self.row.key, token_set, version=version, grant_id=grant_id, sent_at=self.sent_at
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AbstractUser
 from django.db import connection, transaction
 
@@ -116,6 +118,51 @@ def test_four_processes_cause_one_request(
     assert len(found) == CALLERS
     assert len({access_token for access_token, _ in found}) == 1
     assert found[0][0] == OAuthToken.objects.get().access_token != token.access_token
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+def test_many_coroutines_cause_one_request_and_keep_the_loop_free(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    provider.configure(latency=0.5)
+    longest_pause = 0.0
+
+    async def heartbeat() -> None:
+        nonlocal longest_pause
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest_pause = max(longest_pause, time.monotonic() - before)
+
+    async def call() -> list[OAuthToken]:
+        heart = asyncio.create_task(heartbeat())
+        found = await asyncio.gather(*(user.oauth_tokens.aget_valid("acme") for _ in range(64)))
+        heart.cancel()
+        return found
+
+    found = async_to_sync(call)()
+    assert len(found) == 64
+    assert {each.access_token for each in found} == {OAuthToken.objects.get().access_token}
+    assert (provider.refreshes, provider.replays) == (1, 0)
+    assert longest_pause < 0.4
+
+
+def test_a_coroutine_that_is_cancelled_takes_nobody_with_it(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    provider.configure(latency=0.5)
+
+    async def call() -> OAuthToken:
+        first = asyncio.create_task(user.oauth_tokens.aget_valid("acme"))
+        second = asyncio.create_task(user.oauth_tokens.aget_valid("acme"))
+        await asyncio.sleep(0.2)
+        first.cancel()
+        return await second
+
+    found = async_to_sync(call)()
+    assert found.access_token == OAuthToken.objects.get().access_token != token.access_token
     assert (provider.refreshes, provider.replays) == (1, 0)
 
 

@@ -11,9 +11,10 @@ from django.core.management.base import BaseCommand
 from django.db.models import Count, Min
 
 from oauth_tokens.exceptions import REAUTHENTICATION_CODES
-from oauth_tokens.managers import database_now
+from oauth_tokens.reader import database_now
 from oauth_tokens.models import OAuthToken, ProviderCircuit
 from oauth_tokens.providers.registry import provider_names
+from oauth_tokens.reader import database_now
 from oauth_tokens.upkeep import database
 
 #: Seconds that the sweep may lag behind before an operator should look.
