@@ -10,7 +10,7 @@ from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -96,6 +96,7 @@ class OAuthTokenAdmin(ReadOnly, TokenAdmin):
             {
                 "fields": (
                     "expiry",
+                    "expires_at",
                     "refresh_token_expires_at",
                     "refresh_at",
                     "last_refreshed_at",
@@ -258,8 +259,10 @@ class OAuthTokenAdmin(ReadOnly, TokenAdmin):
 
     def _one(self, request: HttpRequest, object_id: str) -> QuerySet[OAuthToken]:
         row = self.get_object(request, unquote(object_id))
-        if row is None or not self.has_view_permission(request, row):
+        if not self.has_view_permission(request, row):
             raise PermissionDenied
+        if row is None:
+            raise Http404
         return self.get_queryset(request).filter(pk=row.pk)
 
     # Actions
@@ -346,6 +349,9 @@ class TokenEventAdmin(ReadOnly, EventAdmin):
     show_full_result_count = False
     fields = ("created_at", "kind", "provider", "user", "token", "reason", "detail", "duration")
     readonly_fields = ("reason",)
+
+    class Media:
+        css: ClassVar = {"all": ["oauth_tokens/admin.css"]}
 
     @admin.display(description=gettext_lazy("code"), ordering="code")
     def reason(self, event: TokenEvent) -> str:

@@ -3,10 +3,10 @@
 Correctness never rests on it (the database claim does that): every function here answers as if
 Redis were not configured when it cannot be reached, and does not ask again for a few seconds.
 
-Two keys a row, in one hash slot: the lock, whose value is the attempt's id, and a stream named
-after that attempt, which gets one entry when the attempt ends. A waiter blocks on the stream of
-the attempt that it saw, so an end that came before the wait began is seen, too, and any number of
-waiters wake at once without polling.
+Three keys a row, in one hash slot: the lock, whose value is the attempt's id; a stream named after
+that attempt, which gets one entry when the attempt ends; and what :mod:`oauth_tokens.rescue` keeps.
+A waiter blocks on the stream of the attempt that it saw, so an end that came before the wait began
+is seen, too, and any number of waiters wake at once without polling.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .conf import get_settings, on_change
 
@@ -33,8 +33,9 @@ _SOCKET_TIMEOUT = 1.0
 _DONE_FOR = 60_000
 
 _ACQUIRE = """
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
-return redis.call('GET', KEYS[1])
+local kept = redis.call('EXISTS', KEYS[2])
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return {kept} end
+return {kept, redis.call('GET', KEYS[1])}
 """
 _RELEASE = """
 redis.call('XADD', KEYS[2], '*', 'done', '1')
@@ -51,23 +52,32 @@ class _Health:
 _health = _Health()
 
 
-def acquire(name: str, attempt_id: str, lease: float) -> str | None:
+class Acquired(NamedTuple):
+    """The answer to :func:`acquire`.
+
+    Arguments:
+        holder: None where the lock is held now, or Redis is not there to be asked; else the id of
+            the attempt that holds it.
+        kept: whether something is kept under this name; None where Redis cannot be asked.
+    """
+
+    holder: str | None
+    kept: bool | None
+
+
+def acquire(name: str, attempt_id: str, lease: float) -> Acquired:
     """Try to take the lock ``name`` for ``attempt_id``.
 
     Arguments:
         lease: seconds after which the lock goes by itself.
-
-    Returns:
-        None where the lock is held now, or Redis is not there to be asked; else the id of the
-        attempt that holds it.
     """
-    keys = _keys(name, attempt_id)[:1]
-    holder = _call("acquire", keys, [attempt_id, int(lease * 1000)])
-    if holder is None:
-        return None
-    holder_id: str = holder.decode()
+    keys = [_keys(name, attempt_id)[0], kept_key(name)]
+    answer = _call("acquire", keys, [attempt_id, int(lease * 1000)])
+    if answer is None:
+        return Acquired(None, None)
+    kept, holder = bool(answer[0]), answer[1].decode() if len(answer) > 1 else None
     # A command that was repeated after a lost answer finds its own lock.
-    return None if holder_id == attempt_id else holder_id
+    return Acquired(None if holder == attempt_id else holder, kept)
 
 
 def release(name: str, attempt_id: str) -> None:
@@ -95,6 +105,11 @@ def wait(name: str, attempt_id: str, timeout: float) -> bool:
         _mark_down(error)
         return False
     return True
+
+
+def kept_key(name: str) -> str:
+    """Where :mod:`oauth_tokens.rescue` keeps a token set, in the same hash slot as the lock."""
+    return f"oauth_tokens:{{{name}}}:kept"
 
 
 def store(key: str, value: bytes, ttl: float) -> bool:

@@ -32,7 +32,6 @@ KEPT_FOR = 30 * 86400
 #: Entries read in one go, and kept in memory at most.
 LIMIT = 10_000
 
-_PREFIX = "oauth_tokens:rescue:"
 _memory: dict[str, bytes] = {}
 
 
@@ -52,9 +51,7 @@ class Kept:
     sent_at: datetime
 
 
-def keep(
-    key: str, token_set: TokenSet, *, version: int, grant_id: str, sent_at: datetime
-) -> bool:
+def keep(key: str, token_set: TokenSet, *, version: int, grant_id: str, sent_at: datetime) -> bool:
     """Keep ``token_set`` for the row named ``key``. False where only memory took it."""
     fields = dataclasses.asdict(token_set)
     fields["scope"] = None if token_set.scope is None else sorted(token_set.scope)
@@ -63,7 +60,7 @@ def keep(
     entry = get_keyring().encrypt(text, _associated_data(key))
     if len(_memory) < LIMIT:
         _memory[key] = entry
-    in_redis = locks.store(_PREFIX + key, entry, KEPT_FOR)
+    in_redis = locks.store(locks.kept_key(key), entry, KEPT_FOR)
     on_disk = _write_file(key, entry)
     durable = in_redis or on_disk
     logger.log(
@@ -74,9 +71,14 @@ def keep(
     return durable
 
 
-def find(key: str) -> Kept | None:
-    """What is kept for the row named ``key``."""
-    for entry in (_memory.get(key), locks.fetch(_PREFIX + key), _read_file(key)):
+def find(key: str, *, in_redis: bool = True) -> Kept | None:
+    """What is kept for the row named ``key``.
+
+    Arguments:
+        in_redis: False where Redis has just said that it has nothing.
+    """
+    fetched = locks.fetch(locks.kept_key(key)) if in_redis else None
+    for entry in (_memory.get(key), fetched, _read_file(key)):
         if entry is None:
             continue
         try:
@@ -95,7 +97,7 @@ def find(key: str) -> Kept | None:
 def forget(key: str) -> None:
     """Remove what is kept for the row named ``key``: it has been saved."""
     _memory.pop(key, None)
-    locks.delete(_PREFIX + key)
+    locks.delete(locks.kept_key(key))
     path = _path(key)
     if path is not None:
         with contextlib.suppress(OSError):
@@ -105,7 +107,7 @@ def forget(key: str) -> None:
 def kept_keys() -> Iterator[str]:
     """Names of the rows for which something is kept."""
     seen = set(_memory)
-    seen.update(key.removeprefix(_PREFIX) for key in locks.scan(_PREFIX + "*", LIMIT))
+    seen.update(key[key.index("{") + 1 : -6] for key in locks.scan(locks.kept_key("*"), LIMIT))
     folder = get_settings().RESCUE_DIR
     if folder and Path(folder).is_dir():
         names = (path.name.removesuffix(".rescued") for path in Path(folder).glob("*.rescued"))

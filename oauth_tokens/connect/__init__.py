@@ -104,7 +104,7 @@ def start(
         provider=provider.name,
         user=str(user.pk),
         next_url=next_url,
-        redirect_uri=provider.redirect_uri or redirect_uri,
+        redirect_uri=next(iter(provider.redirect_uris), redirect_uri),
         asked=asked,
         scope=wanted,
         code_verifier=verifier,
@@ -270,7 +270,7 @@ def _not_exchanged(provider: Provider, answer: Answer, status: int) -> ConnectFa
         logger.error("Provider %s refused to exchange a code: %s", provider.name, answer.code)
         return ConnectFailed(
             f"{provider.name} refused this site's own credentials or request ({answer.code}). "
-            "Check client_id, client_secret, redirect_uri and token_endpoint_auth_method.",
+            "Check client_id, client_secret, redirect_uris and token_endpoint_auth_method.",
             cause=Cause.OPERATOR,
             code=answer.code,
             provider=provider.name,

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, cast
 
-from django.db import connections, models, router, transaction
+from django.db import connections, models, router
 
 from .. import signals
 from ..conf import get_settings
@@ -24,6 +25,7 @@ from ..providers.registry import get_provider
 from ..refresh import next_refresh
 from ..rescue import Kept
 from ..token_set import TokenSet
+from ..writer import change_row
 from .circuit import RowCircuit
 from .columns import StoredTokenSet
 from .event import TokenEvent
@@ -39,6 +41,8 @@ class Transitions(StoredTokenSet):
         abstract = True
 
     _notices: list[Callable[[], object]]
+    #: The claim that this instance took.
+    _held: str | None = None
 
     @property
     def database(self) -> str:
@@ -49,8 +53,7 @@ class Transitions(StoredTokenSet):
     def key(self) -> str:
         """Names this row in locks and rescue store, which several sites may share."""
         values = connections[self.database].settings_dict
-        place = f"{values['HOST']}:{values['PORT']}:{values['NAME']}"
-        return f"{hashlib.sha256(place.encode()).hexdigest()[:12]}:{self.pk}"
+        return f"{_place(values['HOST'], values['PORT'], values['NAME'])}:{self.pk}"
 
     @property
     def circuit(self) -> RowCircuit:
@@ -89,47 +92,38 @@ class Transitions(StoredTokenSet):
         now = self.now()
         ends = now + timedelta(seconds=lease)
         started = self.attempt_started_at if self.attempt_id else now
-        # Everything that a decision to refresh rests on must still be as it was read.
-        claimed = self._guarded(
-            status=self.Status.ACTIVE, attempt_id=self.attempt_id, retry_at=self.retry_at
-        ).update(
-            attempt_id=attempt_id,
-            attempt_started_at=started,
-            attempt_expires_at=ends,
+        changes = {
+            "attempt_id": attempt_id,
+            "attempt_started_at": started,
+            "attempt_expires_at": ends,
             # Should this process die, the next sweep after the lease looks after the row.
-            refresh_at=ends,
+            "refresh_at": ends,
+        }
+        # Everything that a decision to refresh rests on must still be as it was read.
+        claimed = self._change(
+            changes, status="active", attempt_id=self.attempt_id, retry_at=self.retry_at
         )
         if claimed:
-            self.attempt_id, self.attempt_started_at, self.attempt_expires_at = (
-                attempt_id,
-                started,
-                ends,
-            )
-        return bool(claimed)
+            self._held = attempt_id
+        return claimed
 
     def save_refreshed(
         self, token_set: TokenSet, sent_at: datetime, trigger: str, duration: float
     ) -> bool:
         """Store a refreshed token set, unless a newer one is there. Also revives a row that was
         given up before this answer arrived."""
-        values = self._token_values(token_set, sent_at)
-        with transaction.atomic(using=self.database):
-            saved = self._guarded().update(
-                **values,
-                version=self.version + 1,
-                status=self.Status.ACTIVE,
-                last_refreshed_at=sent_at,
-                updated_at=self.now(),
-                **CALM,
-                **UNCLAIMED,
-            )
-            if not saved:
-                return False
-            self._log(TokenEvent.Kind.REFRESHED, code=trigger, duration=duration)
-        self.adopt(token_set, sent_at)
-        self.version += 1
-        for name, value in (CALM | UNCLAIMED).items():
-            setattr(self, name, value)
+        changes = {
+            **self._token_values(token_set, sent_at),
+            "version": self.version + 1,
+            "status": "active",
+            "last_refreshed_at": sent_at,
+            "updated_at": self.now(),
+            **CALM,
+            **UNCLAIMED,
+        }
+        event = self._event(TokenEvent.Kind.REFRESHED, code=trigger, duration=duration)
+        if not self._change(changes, event):
+            return False
         self._notify(signals.token_refreshed, trigger=trigger, duration=duration)
         return True
 
@@ -165,14 +159,12 @@ class Transitions(StoredTokenSet):
             self._give_back(token_set)
         elif token_set.refresh_token and self.access_token != token_set.access_token:
             # The same access token: it is ours that was saved, and only the answer was lost.
-            with transaction.atomic(using=self.database):
-                kept = self._guarded(grant_id=grant_id).update(
-                    encrypted_spare_refresh_token=self._seal(
-                        "encrypted_spare_refresh_token", token_set.refresh_token
-                    )
-                )
-                if kept:
-                    self._log(TokenEvent.Kind.SPARE_KEPT)
+            column = "encrypted_spare_refresh_token"
+            kept = self._change(
+                {column: self._seal(column, token_set.refresh_token)},
+                self._event(TokenEvent.Kind.SPARE_KEPT),
+                grant_id=self.grant_id,
+            )
             if not kept:
                 self.keep_late(token_set, grant_id)
 
@@ -184,15 +176,12 @@ class Transitions(StoredTokenSet):
         if not self.encrypted_spare_refresh_token:
             return None
         spare = self._open("encrypted_spare_refresh_token")
-        with transaction.atomic(using=self.database):
-            used = self._guarded(attempt_id=self.attempt_id).update(
-                encrypted_refresh_token=self._seal("encrypted_refresh_token", spare),
-                encrypted_spare_refresh_token=None,
-            )
-            if not used:
-                return None
-            self._log(TokenEvent.Kind.SPARE_USED)
-        return spare
+        changes = {
+            "encrypted_refresh_token": self._seal("encrypted_refresh_token", spare),
+            "encrypted_spare_refresh_token": None,
+        }
+        event = self._event(TokenEvent.Kind.SPARE_USED)
+        return spare if self._change(changes, event, attempt_id=self.attempt_id) else None
 
     def record_failure(
         self, code: str, description: str, delay: float, *, keep_claim: bool
@@ -208,53 +197,48 @@ class Transitions(StoredTokenSet):
         if (now - since).total_seconds() > get_settings().GIVE_UP_AFTER:
             self.require_reauthentication("refresh_exhausted", description or code)
             return
-        values = {
+        later = now + timedelta(seconds=delay)
+        changes = {
             "failure_count": self.failure_count + 1,
             "failing_since": since,
             "error_code": code,
             "error_description": description[:255],
-            "retry_at": now + timedelta(seconds=delay),
-            "refresh_at": now + timedelta(seconds=delay),
+            "retry_at": later,
+            "refresh_at": later,
             **self._freed(keep_claim),
         }
-        with transaction.atomic(using=self.database):
-            if not self._guarded(attempt_id=self.attempt_id).update(**values):
-                # Somebody else has the row by now, and maybe a newer token.
-                self.reload()
-                return
-            self._log(TokenEvent.Kind.REFRESH_FAILED, code=code, detail=description)
-        for name, value in values.items():
-            setattr(self, name, value)
+        event = self._event(TokenEvent.Kind.REFRESH_FAILED, code=code, detail=description)
+        if not self._change(changes, event, attempt_id=self.attempt_id):
+            # Somebody else has the row by now, and maybe a newer token.
+            self.reload()
+            return
         self._notify(signals.refresh_failed, code=code, retryable=True)
 
     def release_claim(self, *, keep: bool) -> None:
         """End an attempt that says nothing about this row."""
-        values = {"refresh_at": self.now() + timedelta(seconds=60), **self._freed(keep)}
-        self._guarded(attempt_id=self.attempt_id).update(**values)
+        changes = {"refresh_at": self.now() + timedelta(seconds=60), **self._freed(keep)}
+        self._change(changes, attempt_id=self.attempt_id)
 
     def require_reauthentication(self, code: str, description: str = "") -> None:
         """Only the user can mend this row now. Once per transition, whoever calls."""
+        if self.has_live_claim and self.attempt_id != self._held:
+            # Whoever holds it will know more in a moment.
+            return
         now = self.now()
-        values = {
-            "status": self.Status.REAUTH_REQUIRED,
+        changes = {
+            "status": "reauth_required",
             "error_code": code,
             "error_description": description[:255],
             "refresh_at": None,
             "retry_at": None,
             **UNCLAIMED,
         }
-        mine = models.Q(attempt_id__isnull=True) | models.Q(attempt_expires_at__lt=now)
-        if self.attempt_id:
-            mine |= models.Q(attempt_id=self.attempt_id)
-        with transaction.atomic(using=self.database):
-            if not self._guarded(mine, status=self.Status.ACTIVE).update(**values):
-                self.reload()
-                return
-            event = self._log(
-                TokenEvent.Kind.REAUTH_REQUIRED, code=code, detail=description, notice_at=now
-            )
-        for name, value in values.items():
-            setattr(self, name, value)
+        event = self._event(
+            TokenEvent.Kind.REAUTH_REQUIRED, code=code, detail=description, notice_at=now
+        )
+        if not self._change(changes, event, status="active", attempt_id=self.attempt_id):
+            self.reload()
+            return
         self._later(lambda: send_notice(event, self))
         self._notify(signals.refresh_failed, code=code, retryable=False)
 
@@ -273,9 +257,21 @@ class Transitions(StoredTokenSet):
     def _rows(self) -> models.QuerySet[Any]:
         return type(self)._base_manager.using(self.database)
 
-    def _guarded(self, *conditions: models.Q, **more: Any) -> Any:
+    def _guarded(self, **more: Any) -> models.QuerySet[Any]:
         """This row, as long as nobody has saved a newer token set."""
-        return self._rows().filter(*conditions, pk=self.pk, version=self.version, **more)
+        return self._rows().filter(pk=self.pk, version=self.version, **more)
+
+    def _change(
+        self, changes: dict[str, Any], event: TokenEvent | None = None, **guard: Any
+    ) -> bool:
+        """Write ``changes`` and ``event``, in the database and here, if nobody has saved a newer
+        token set and ``guard`` holds."""
+        where = {"id": self.pk, "version": self.version, **guard}
+        done = change_row(self, changes, where, using=self.database, event=event)
+        if done:
+            for name, value in changes.items():
+                setattr(self, name, value)
+        return done
 
     def _freed(self, keep: bool) -> dict[str, Any]:
         return {"attempt_expires_at": self.now()} if keep else UNCLAIMED
@@ -331,15 +327,23 @@ class Transitions(StoredTokenSet):
         )
         self._later(lambda: pending.attempt(self.now()))
 
-    def _log(self, kind: str, **values: Any) -> TokenEvent:
+    def _event(self, kind: str, **values: Any) -> TokenEvent:
         values["detail"] = values.get("detail", "")[:255]
-        return TokenEvent._base_manager.using(self.database).create(
+        return TokenEvent(
             **{"token_id": self.pk, **values},
             user_id=self.user_id,
             provider=self.provider,
             kind=kind,
             created_at=self.now(),
         )
+
+    def _log(self, kind: str, **values: Any) -> None:
+        self._event(kind, **values).save(using=self.database, force_insert=True)
+
+
+@cache
+def _place(*parts: object) -> str:
+    return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
 UNCLAIMED: dict[str, Any] = {

@@ -66,8 +66,8 @@ class Provider:
     """client_secret_basic, client_secret_post or none; "" means basic with a secret, else none."""
     scope: tuple[str, ...] = ()
     """Asked for at connect unless the caller names others."""
-    redirect_uri: str = ""
-    """Where the site is reached under another address than the request shows (proxies)."""
+    redirect_uris: tuple[str, ...] = ()
+    """The first one is used instead of the callback's address as the request shows it (proxies)."""
     label: str = ""
     """What users read; "" means the name with a capital."""
 

@@ -27,6 +27,7 @@ _CHOICES = {
 }
 _TUPLES = (
     "scope",
+    "redirect_uris",
     "metadata_fields",
     "dead_grant_errors",
     "operator_errors",

@@ -10,7 +10,7 @@ from django.db import DatabaseError, InterfaceError
 
 from .. import rescue
 from ..conf import get_settings
-from ..exceptions import OAuthTokenError, RefreshFailed
+from ..exceptions import OAuthTokenError, RefreshFailed, TokenNotConnected
 from ..providers.base import Provider
 from ..providers.wire import Answer, Meaning
 from ..token_set import TokenSet
@@ -163,6 +163,8 @@ class Attempt:
                 if pause is not None:
                     time.sleep(pause)
                     row.drop_connection()
+            except TokenNotConnected:
+                raise
             except BaseException:
                 # A time limit or an interrupt: the answer must outlive this process all the same.
                 self.rescue(token_set, version, grant_id)

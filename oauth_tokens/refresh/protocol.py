@@ -102,12 +102,12 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
     poll = POLL_FIRST
     while True:
         attempt_id = uuid.uuid4().hex
-        holder = locks.acquire(row.key, attempt_id, get_settings().LOCK_TIMEOUT)
+        holder, kept = locks.acquire(row.key, attempt_id, get_settings().LOCK_TIMEOUT)
         if holder is None:
             try:
                 if not row.was_just_read:
                     row.reload()
-                if _settled(row, need) or _attempt(row, need, attempt_id):
+                if _settled(row, need, kept) or _attempt(row, need, attempt_id):
                     return
                 holder = row.attempt_id
             finally:
@@ -125,14 +125,12 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
             return
 
 
-def _settled(row: Row, need: Need) -> bool:
+def _settled(row: Row, need: Need, kept: bool | None = None) -> bool:
     """Whether the row as just read answers the caller; raises where no refresh can help."""
-    if row.attempt_id and _restore(row):
+    # Not only where a claim says so: a database that failed over may have forgotten it.
+    if not need.met_by(row) and _restore(row, kept):
         row.reload()
-    if row.status == "revoking":
-        raise not_connected(row.provider)
-    if row.status != "active":
-        raise reauthentication_required(row)
+    _refuse_if_ended(row)
     if need.met_by(row):
         return True
     wait = row.seconds_to_retry
@@ -148,9 +146,16 @@ def _settled(row: Row, need: Need) -> bool:
     return False
 
 
-def _restore(row: Row) -> bool:
+def _refuse_if_ended(row: Row) -> None:
+    if row.status == "revoking":
+        raise not_connected(row.provider)
+    if row.status != "active":
+        raise reauthentication_required(row)
+
+
+def _restore(row: Row, kept_in_redis: bool | None) -> bool:
     """Save a token set that an earlier attempt could not save. Before any further request."""
-    kept = rescue.find(row.key)
+    kept = rescue.find(row.key, in_redis=kept_in_redis is not False)
     if kept is None:
         return False
     row.save_rescued(kept)
@@ -180,6 +185,8 @@ def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
         return False
     assert refresh_token is not None  # noqa: S101 - _must_be_possible said so
     Attempt(row, need, provider, lease_ends, unknown).run(refresh_token)
+    # The user may have disconnected meanwhile.
+    _refuse_if_ended(row)
     return True
 
 

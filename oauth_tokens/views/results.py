@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from ..exceptions import OAuthTokenError, ProviderMisconfigured, RefreshFailed, 
 from ..providers.registry import provider_names
 from .words import display_name
 
+logger = logging.getLogger("oauth_tokens")
+
 
 class Link(NamedTuple):
     """A way to go on from a result page."""
@@ -29,7 +32,6 @@ def result_page(
     request: HttpRequest,
     *,
     status: int,
-    tone: str,
     title: str,
     text: str,
     links: Iterable[Link] = (),
@@ -40,7 +42,6 @@ def result_page(
     home = connect_url("")
     all_links = [*links, Link(_("All connections"), home)] if home else list(links)
     context = {
-        "tone": tone,
         "title": title,
         "text": text,
         "links": all_links,
@@ -60,7 +61,6 @@ def missing_page(
     return result_page(
         request,
         status=200,
-        tone="warn",
         title=_("%(name)s is connected, but not everything was allowed") % {"name": name},
         text=_("Not allowed: %(scopes)s. Some pages may not work without it.")
         % {"scopes": ", ".join(sorted(missing))},
@@ -80,11 +80,13 @@ def problem_page(
     names = {"name": name}
     if error.code == "unknown_provider":
         return _unknown_page(request, provider)
+    if isinstance(error, ProviderMisconfigured):
+        logger.error("%s", error)
     again = again or _again(provider, error)
     cause = error.cause if isinstance(error, ConnectFailed) else None
-    tone, links = "bad", [Link(_("Try again"), again)]
+    links = [Link(_("Try again"), again)]
     if cause is Cause.DENIED:
-        status, tone, title = 200, "warn", _("%(name)s was not connected") % names
+        status, title = 200, _("%(name)s was not connected") % names
         text = _("You did not allow the connection. Nothing has changed.")
     elif cause is Cause.STALE:
         status, title = 400, _("This sign-in is no longer valid")
@@ -98,12 +100,9 @@ def problem_page(
         text = _("The answer could not be trusted, so it was not used. Nothing has changed.")
     elif isinstance(error, ProviderMisconfigured) or cause is Cause.OPERATOR:
         status, title = 500, _("%(name)s cannot be connected at the moment") % names
-        text = (
-            _(
-                "This site and %(name)s do not agree on how to connect. It is not your fault, and "
-                "trying again will not help until this site's operator has mended it."
-            )
-            % names
+        text = _(
+            "This site and the provider do not agree on how to connect. It is not your fault, and "
+            "trying again will not help until this site's operator has mended it."
         )
         links = []
     else:
@@ -113,7 +112,6 @@ def problem_page(
     response = result_page(
         request,
         status=status,
-        tone=tone,
         title=title,
         text=text,
         links=links,
@@ -149,7 +147,6 @@ def _unknown_page(request: HttpRequest, provider: str) -> HttpResponse:
     return result_page(
         request,
         status=404,
-        tone="bad",
         title=_("There is no provider “%(name)s”") % {"name": provider},
         text=_("This site offers: %(names)s.")
         % {"names": ", ".join(display_name(name) for name in provider_names()) or "-"},

@@ -86,12 +86,13 @@ def code_in_words(code: str) -> str:
 
 def when(moment: datetime) -> str:
     """How far away ``moment`` is: "in 12 seconds", "in 3 hours", "5 minutes ago"."""
-    seconds = (moment - timezone.now()).total_seconds()
+    now = timezone.now()
+    seconds = (moment - now).total_seconds()
     if abs(seconds) < 60:
         number = math.ceil(abs(seconds))
         distance = ngettext("%(number)d second", "%(number)d seconds", number) % {"number": number}
     else:
-        distance = timeuntil(timezone.now() + abs(moment - timezone.now()), depth=1)
+        distance = timeuntil(now + abs(moment - now), now, depth=1)
     if seconds < 0:
         return _("%(distance)s ago") % {"distance": distance}
     return _("in %(distance)s") % {"distance": distance}

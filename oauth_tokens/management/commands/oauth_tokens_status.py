@@ -11,7 +11,6 @@ from django.core.management.base import BaseCommand
 from django.db.models import Count, Min
 
 from oauth_tokens.exceptions import REAUTHENTICATION_CODES
-from oauth_tokens.reader import database_now
 from oauth_tokens.models import OAuthToken, ProviderCircuit
 from oauth_tokens.providers.registry import provider_names
 from oauth_tokens.reader import database_now

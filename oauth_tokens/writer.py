@@ -1,0 +1,113 @@
+"""Changing one row under a condition, with its history row, by SQL that is written once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import connections, models, transaction
+
+from .conf import on_change
+
+_statements: dict[tuple[Any, ...], str] = {}
+on_change(_statements.clear)
+
+
+def change_row(
+    row: models.Model,
+    changes: Mapping[str, Any],
+    where: Mapping[str, Any],
+    *,
+    using: str,
+    event: models.Model | None = None,
+) -> bool:
+    """Compare-and-set: ``changes`` are written only if all columns of ``where`` have these values.
+
+    The event is written in the same transaction, or not at all; it gets its primary key. On
+    PostgreSQL both are one statement: BEGIN, UPDATE, INSERT and COMMIT as four round trips, each
+    compiled by the ORM, made a whole refresh a third slower.
+
+    Arguments:
+        changes, where: by the names of columns, ``where`` with the primary key's.
+
+    Returns:
+        Whether the row was as expected.
+    """
+    connection = connections[using]
+    update, params = _update(type(row), changes, where, connection)
+    if event is None:
+        with connection.cursor() as cursor:
+            cursor.execute(update, params)
+            return bool(cursor.rowcount > 0)
+    if connection.vendor == "postgresql":
+        insert, values = _insert(event, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(f"WITH changed AS ({update} RETURNING 1) {insert}", params + values)
+            written = cursor.fetchone()
+        if written is None:
+            return False
+        event.pk = written[0]
+        return True
+    with transaction.atomic(using=using):
+        with connection.cursor() as cursor:
+            cursor.execute(update, params)
+            if cursor.rowcount < 1:
+                return False
+        event.save(using=using, force_insert=True)
+    return True
+
+
+def _update(
+    model: type[models.Model], changes: Mapping[str, Any], where: Mapping[str, Any], connection: Any
+) -> tuple[str, list[Any]]:
+    empty = tuple(name for name, value in where.items() if value is None)
+    key = (model, connection.vendor, *changes, None, *where, None, *empty)
+    sql = _statements.get(key)
+    if sql is None:
+        quote = connection.ops.quote_name
+        column = {name: quote(_field(model, name).column) for name in (*changes, *where)}
+        sets = ", ".join(
+            f"{column[name]} = {_placeholder(_field(model, name), connection)}" for name in changes
+        )
+        guards = " AND ".join(
+            f"{column[name]} IS NULL" if name in empty else f"{column[name]} = %s" for name in where
+        )
+        table = quote(model._meta.db_table)
+        # Names of the model alone: values travel as parameters.
+        sql = _statements[key] = f"UPDATE {table} SET {sets} WHERE {guards}"  # noqa: S608
+    filled = [(name, value) for name, value in where.items() if value is not None]
+    params = [
+        _field(model, name).get_db_prep_save(value, connection)
+        for name, value in (*changes.items(), *filled)
+    ]
+    return sql, params
+
+
+def _insert(event: models.Model, connection: Any) -> tuple[str, list[Any]]:
+    model = type(event)
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    key = (model, connection.vendor)
+    sql = _statements.get(key)
+    if sql is None:
+        quote = connection.ops.quote_name
+        columns = ", ".join(quote(field.column) for field in fields)
+        values = ", ".join(_placeholder(field, connection) for field in fields)
+        pk = quote(model._meta.pk.column)
+        sql = _statements[key] = (
+            f"INSERT INTO {quote(model._meta.db_table)} ({columns}) "  # noqa: S608
+            f"SELECT {values} FROM changed RETURNING {pk}"
+        )
+    return sql, [
+        field.get_db_prep_save(getattr(event, field.attname), connection) for field in fields
+    ]
+
+
+def _field(model: type[models.Model], name: str) -> Any:
+    return model._meta.get_field(name)
+
+
+def _placeholder(field: Any, connection: Any) -> str:
+    if isinstance(field, models.BinaryField):
+        placeholder: str = connection.ops.binary_placeholder_sql(b"")
+        return placeholder
+    return "%s"
