@@ -22,6 +22,7 @@ GENERATED = {
     "ENCRYPTION_KEYS": generate_key,
     "ACME_CLIENT_ID": lambda: secrets.token_urlsafe(24),
     "ACME_CLIENT_SECRET": lambda: secrets.token_urlsafe(48),
+    "DEBUG": lambda: "True",
 }
 
 
@@ -43,14 +44,9 @@ def load() -> dict[str, str]:
     given = dict(os.environ)
     missing = {name: make() for name, make in GENERATED.items() if not given.get(name)}
     if missing:
-        new = not DOTENV.exists()
         with DOTENV.open("a", encoding="utf-8") as file:
             DOTENV.chmod(0o600)
-            if new:
-                file.write(
-                    "# Written by make demo; what else can be set: .env.example\nDEBUG=True\n"
-                )
-                given.setdefault("DEBUG", "True")
+            file.write("\n# Written by make demo; what else can be set: .env.example\n")
             file.writelines(f"{name}={value}\n" for name, value in missing.items())
     values = {**PORTS, **given, **missing}
     for name in PORTS:

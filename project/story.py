@@ -306,7 +306,7 @@ def addresses() -> str:
         ("Admin", f"{SITE}/admin/", f"{ADMIN.username} / {ADMIN.password}"),
         ("Acme ID", f"{ACME}/", f"{ACME_ALICE.username} / {ACME_ALICE.password}"),
     ]
-    shown = [f"  {name:<11}{url:<29}{login}" for name, url, login in lines]
+    shown = [f"  {name:<11}{url:<32}{login}" for name, url, login in lines]
     return "\n".join(["", *shown, "", "Beat keeps the connection fresh. Ctrl-C ends everything."])
 
 

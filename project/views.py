@@ -10,11 +10,19 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from oauth_tokens.exceptions import OAuthTokenError
+from oauth_tokens.exceptions import REAUTHENTICATION_CODES, OAuthTokenError
 from oauth_tokens.models import OAuthToken, TokenEvent
 
 PROVIDER = "acme"
 EVENTS_SHOWN = 8
+CODES = {
+    **REAUTHENTICATION_CODES,
+    "created": "for the first time",
+    "replaced": "again",
+    "sweep": "ahead of time, by beat",
+    "lazy": "when a view needed it",
+    "unauthorized": "after the API refused it",
+}
 
 
 def fetch_profile(user: Any) -> dict[str, Any]:
@@ -98,8 +106,9 @@ def _seconds_left(row: OAuthToken) -> float | None:
 
 def _history(user: Any) -> dict[str, Any]:
     row = _row(user)
+    events = TokenEvent.objects.filter(user=user).order_by("-pk")[:EVENTS_SHOWN]
     return {
         "token": row,
         "seconds_left": row and _seconds_left(row),
-        "events": TokenEvent.objects.filter(user=user).order_by("-pk")[:EVENTS_SHOWN],
+        "events": [(event, CODES.get(event.code, event.code)) for event in events],
     }

@@ -1,4 +1,4 @@
-"""Authorization code with PKCE (RFC 6749, 7636, 9207, 9700), against a real authorization server."""
+"""Authorization code with PKCE (RFC 6749, 7636, 9207, 9700), with a real authorization server."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_without_pkce_where_the_provider_refuses_it(
 def test_the_redirect_uri_of_the_settings_wins(
     client: Client, configure: Callable[..., None], provider: Provider
 ) -> None:
-    configure(acme={"redirect_uri": f"https://www.example.org{CALLBACK}"})
+    configure(acme={"redirect_uris": [f"https://www.example.org{CALLBACK}"]})
     url = begin(client)
     assert parameters(url)["redirect_uri"] == f"https://www.example.org{CALLBACK}"
     # The provider compares it in the exchange, too.

@@ -16,17 +16,18 @@ from tests.support.servers import free_port
 
 def test_one_of_many_gets_the_lock_and_the_others_learn_who() -> None:
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda n: locks.acquire("row", f"attempt-{n}", 10), range(16)))
+        tries = pool.map(lambda n: locks.acquire("row", f"attempt-{n}", 10), range(16))
+        answers = [acquired.holder for acquired in tries]
     assert answers.count(None) == 1
     holder = f"attempt-{answers.index(None)}"
     assert set(answers) == {None, holder}
 
 
 def test_the_lock_has_a_lease(valkey: redis.Redis) -> None:
-    assert locks.acquire("row", "one", 0.1) is None
-    assert locks.acquire("row", "two", 0.1) == "one"
+    assert locks.acquire("row", "one", 0.1).holder is None
+    assert locks.acquire("row", "two", 0.1).holder == "one"
     time.sleep(0.15)
-    assert locks.acquire("row", "two", 60) is None
+    assert locks.acquire("row", "two", 60).holder is None
     assert all(valkey.pttl(key) > 0 for key in valkey.scan_iter())
 
 
@@ -35,12 +36,12 @@ def test_a_lock_that_somebody_else_took_over_is_not_released() -> None:
     time.sleep(0.1)
     locks.acquire("row", "two", 10)
     locks.release("row", "one")
-    assert locks.acquire("row", "three", 10) == "two"
+    assert locks.acquire("row", "three", 10).holder == "two"
 
 
 def test_rows_do_not_share_locks() -> None:
-    assert locks.acquire("row", "one", 10) is None
-    assert locks.acquire("other", "two", 10) is None
+    assert locks.acquire("row", "one", 10).holder is None
+    assert locks.acquire("other", "two", 10).holder is None
 
 
 def test_all_waiters_wake_at_once() -> None:
@@ -84,8 +85,8 @@ def test_nothing_stays_in_redis_for_ever(valkey: redis.Redis) -> None:
 def test_without_redis_every_caller_goes_on(configure: Callable[..., None], url: str) -> None:
     configure(REDIS_URL=url and f"redis://127.0.0.1:{free_port()}/0")
     start = time.monotonic()
-    assert locks.acquire("row", "one", 10) is None
-    assert locks.acquire("row", "two", 10) is None
+    assert locks.acquire("row", "one", 10).holder is None
+    assert locks.acquire("row", "two", 10).holder is None
     assert locks.wait("row", "one", 5) is False
     locks.release("row", "one")
     assert locks.fetch("key") is None

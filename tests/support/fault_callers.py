@@ -148,8 +148,11 @@ def _main(
 def one_call(user: Any, method: str, pause: float = 0) -> dict[str, Any]:
     """``token``, ``version``, ``status``, or the ``error`` and its ``code``; when it was ``done``,
     by the wall clock, and how many seconds it ``took``."""
+    from django.db import close_old_connections
+
     from oauth_tokens import exceptions
 
+    close_old_connections()  # as before each request
     start = time.monotonic()
     result: dict[str, Any] = {"token": None, "error": None, "code": None}
     try:
@@ -196,6 +199,7 @@ def _halt_at(point: str, pipe: Connection) -> None:
     send, save = transport.send, Transitions.save_refreshed
 
     def halting_send(*args: Any, **kwargs: Any) -> Any:
+        transport.send = send  # only the refresh halts, no revocation after it
         if point == "claimed":
             _halt(pipe, point)
         answer = send(*args, **kwargs)

@@ -9,6 +9,7 @@ left behind.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import json
 import os
@@ -41,6 +42,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """In the child: have the kernel end it when the process that started it is killed."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 class Postgres:
@@ -90,6 +101,7 @@ class Postgres:
                 stderr=log,
                 cwd=self.root,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - nothing but one system call
                 **self._as_user,
             )
         deadline = time.monotonic() + timeout

@@ -17,7 +17,7 @@ FLOORS = {
         *("tasks", "schedule", "checks", "receivers", "apps"),
     ],
     4: ["connect", "clients", "contrib", "upkeep"],
-    3: ["models", "managers", "reader", "migrations"],
+    3: ["models", "managers", "reader", "writer", "migrations"],
     2: ["refresh", "rescue", "revocation"],
     1: ["connection", "encryption", "locks", "transport", "providers"],
     0: ["exceptions", "signals", "conf", "token_set"],
