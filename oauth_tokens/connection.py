@@ -49,13 +49,14 @@ def after_commit(call: Callable[[], object], using: str) -> None:
 
 
 @contextmanager
-def own_connection(using: str) -> Iterator[None]:
+def own_connection(using: str) -> Iterator[bool]:
     """Within it, ``using`` is a fresh connection if the caller is in a transaction.
 
-    Outside of any transaction the caller's connection serves as it is.
+    Outside of any transaction the caller's connection serves as it is. Yields whether it is a
+    fresh one, to which the caller's snapshot does not apply.
     """
     if not in_callers_transaction(using) or _is_private(connections[using]):
-        yield
+        yield False
         return
     callers = connections[using]
     own = callers.copy()
@@ -64,7 +65,7 @@ def own_connection(using: str) -> Iterator[None]:
     connections[using] = own
     try:
         _limit_lock_waits(own)
-        yield
+        yield True
     finally:
         connections[using] = callers
         own.close()

@@ -69,7 +69,7 @@ class Transitions(StoredTokenSet):
             and self._state.db == self.database
         )
 
-    def own_connection(self) -> AbstractContextManager[None]:
+    def own_connection(self) -> AbstractContextManager[bool]:
         """See :func:`oauth_tokens.connection.own_connection`."""
         return own_connection(self.database)
 

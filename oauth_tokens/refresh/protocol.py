@@ -91,8 +91,11 @@ def settled(row: Row, need: Need) -> bool:
 
 
 def _refresh(row: Row, need: Need, deadline: float) -> None:
-    with row.own_connection():
+    with row.own_connection() as fresh:
         try:
+            if fresh:
+                # The caller's transaction may have shown the row as it was long ago.
+                row.reload()
             _refresh_or_wait(row, need, deadline)
         except DecryptionError as error:
             raise undecryptable(row, error) from None
