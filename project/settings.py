@@ -124,6 +124,9 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    # Request lines hold authorization codes.
-    "loggers": {"django.server": {"level": "WARNING"}},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO"},
+        # Its request lines hold authorization codes; django.request logs failures without them.
+        "django.server": {"handlers": [], "level": "CRITICAL", "propagate": False},
+    },
 }
