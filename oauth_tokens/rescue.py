@@ -72,13 +72,15 @@ def keep(key: str, token_set: TokenSet, *, version: int, grant_id: str, sent_at:
 
 
 def find(key: str, *, in_redis: bool = True) -> Kept | None:
-    """What is kept for the row named ``key``.
+    """What is kept for the row named ``key``; of several, the newest.
 
     Arguments:
         in_redis: False where Redis has just said that it has nothing.
     """
     fetched = locks.fetch(locks.kept_key(key)) if in_redis else None
-    for entry in (_memory.get(key), fetched, _read_file(key)):
+    found: list[Kept] = []
+    # Another process may have saved and forgotten what this one's memory still has.
+    for entry in (fetched, _read_file(key), _memory.get(key)):
         if entry is None:
             continue
         try:
@@ -90,8 +92,8 @@ def find(key: str, *, in_redis: bool = True) -> Kept | None:
         if fields["scope"] is not None:
             fields["scope"] = frozenset(fields["scope"])
         sent_at = datetime.fromisoformat(value["sent_at"])
-        return Kept(TokenSet(**fields), value["version"], value["grant_id"], sent_at)
-    return None
+        found.append(Kept(TokenSet(**fields), value["version"], value["grant_id"], sent_at))
+    return max(found, key=lambda kept: kept.version, default=None)
 
 
 def forget(key: str) -> None:

@@ -157,14 +157,15 @@ def main() -> int:
         env["FORCE_COLOR"] = "1"
     supervisor = Supervisor(commands, env)
     supervisor.run()
-    return verdict(supervisor)
+    return verdict(supervisor, env)
 
 
-def verdict(supervisor: Supervisor) -> int:
+def verdict(supervisor: Supervisor, env: dict[str, str]) -> int:
     """Exit status; says what ended the demo if it was not the story and not a signal."""
     if supervisor.returncode in {130, 143}:
         print("\nAll processes have ended.")
-        return supervisor.returncode
+        # Ctrl-C is how serving is meant to end.
+        return 0 if supervisor.returncode == 130 and not env.get("ONCE") else supervisor.returncode
     name, code = next(iter(supervisor.log.stopped.items()))
     if name != STORY:
         print(f"\nThe process {name!r} ended (status {code}), and the others with it.")

@@ -217,8 +217,10 @@ class Provider:
         """Give a token back (RFC 7009 section 2.1); None where that is not offered."""
         if not self.revocation_endpoint:
             return None
+        headers = self._headers({"Content-Type": FORM})
         params = {"token": token, "token_type_hint": token_type_hint}
-        return self._token_request(self.revocation_endpoint, params, body="form")
+        body = urlencode(self._authenticate(params, headers))
+        return Request("POST", self.revocation_endpoint, headers, body)
 
     def userinfo_request(self, *, access_token: str) -> Request:
         """Who granted it (OpenID Connect Core section 5.3.1)."""
@@ -228,21 +230,28 @@ class Provider:
             self._headers({"Authorization": f"Bearer {access_token}"}),
         )
 
-    def _token_request(self, url: str, params: dict[str, str], body: str = "") -> Request:
+    def _token_request(self, url: str, params: dict[str, str]) -> Request:
+        from oauthlib.oauth2.rfc6749.parameters import prepare_token_request
+
         headers = self._headers(self.token_headers)
-        if self.auth_method == "client_secret_basic":
-            # RFC 6749 section 2.3.1: both are form-encoded before they are joined.
-            pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
-            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        else:
-            params = {**params, "client_id": self.client_id}
-            if self.auth_method == "client_secret_post":
-                params["client_secret"] = self.client_secret
-        if (body or self.token_body) == "json":
+        params = self._authenticate(params, headers)
+        if self.token_body == "json":
             headers["Content-Type"] = "application/json"
             return Request("POST", url, headers, json.dumps(params))
         headers["Content-Type"] = FORM
-        return Request("POST", url, headers, urlencode(params))
+        return Request("POST", url, headers, prepare_token_request(**params))
+
+    def _authenticate(self, params: dict[str, str], headers: dict[str, str]) -> dict[str, str]:
+        """``params`` with what the client authentication adds (RFC 6749 section 2.3.1)."""
+        if self.auth_method == "client_secret_basic":
+            # Both are form-encoded before they are joined.
+            pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
+            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+            return params
+        params = {**params, "client_id": self.client_id}
+        if self.auth_method == "client_secret_post":
+            params["client_secret"] = self.client_secret
+        return params
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         agent = self.user_agent or "django-user-oauth-tokens"
