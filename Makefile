@@ -40,7 +40,7 @@ format: $(VENV)/.installed-dev ## let ruff mend what it can
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
-bench: $(VENV)/.installed-test ## the benchmarks
+bench: $(VENV)/.installed-bench ## the benchmarks; ARGS="hot refresh" for some, ARGS=--quick for a smoke run
 	@$(bin)/python -m benchmarks $(ARGS)
 
 compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet \
@@ -49,6 +49,7 @@ compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.1
 requirements: $(VENV)/.installed-dev ## compile requirements/*.txt from pyproject.toml; UPGRADE=1 for the newest
 	@$(compile) --all-extras --group dev -o requirements/dev.txt
 	@$(compile) --all-extras --group test -c requirements/dev.txt -o requirements/test.txt
+	@$(compile) --all-extras --group bench -c requirements/dev.txt -o requirements/bench.txt
 	@$(compile) --group demo -c requirements/dev.txt -o requirements/demo.txt
 	@$(compile) -c requirements/dev.txt -o requirements/base.txt
 

@@ -234,12 +234,12 @@ class Provider:
         from oauthlib.oauth2.rfc6749.parameters import prepare_token_request
 
         headers = self._headers(self.token_headers)
-        params = self._authenticate(params, headers)
+        fields: dict[str, Any] = self._authenticate(params, headers)
         if self.token_body == "json":
             headers["Content-Type"] = "application/json"
-            return Request("POST", url, headers, json.dumps(params))
+            return Request("POST", url, headers, json.dumps(fields))
         headers["Content-Type"] = FORM
-        return Request("POST", url, headers, prepare_token_request(**params))
+        return Request("POST", url, headers, prepare_token_request(**fields))
 
     def _authenticate(self, params: dict[str, str], headers: dict[str, str]) -> dict[str, str]:
         """``params`` with what the client authentication adds (RFC 6749 section 2.3.1)."""

@@ -26,19 +26,20 @@ class Bad(NamedTuple):
     unknown: bool
 
 
+NO_TOKEN = "invalid_token_response"
 BAD = {
     "500": Bad("status", {"status": 500}, "http_500", True),
-    "502 HTML": Bad("status", {"status": 502, "body": "<html>Bad Gateway</html>"}, "http_502", True),
+    "502 HTML": Bad("status", {"status": 502, "body": "<html></html>"}, "http_502", True),
     "503": Bad("status", {"status": 503}, "http_503", False),
     "504": Bad("status", {"status": 504}, "http_504", True),
     "408": Bad("status", {"status": 408}, "http_408", False),
     "425": Bad("status", {"status": 425}, "http_425", False),
     "429": Bad("status", {"status": 429, "headers": {"Retry-After": "120"}}, "http_429", False),
     "200 with error": Bad("status", {"status": 200, "body": {"error": "busy"}}, "busy", False),
-    "200 HTML": Bad("status", {"status": 200, "body": "<html></html>"}, "invalid_token_response", True),
-    "200 empty": Bad("status", {"status": 200, "body": {}}, "invalid_token_response", True),
-    "200 list": Bad("status", {"status": 200, "body": []}, "invalid_token_response", True),
-    "truncated JSON": Bad("truncated", {}, "invalid_token_response", True),
+    "200 HTML": Bad("status", {"status": 200, "body": "<html></html>"}, NO_TOKEN, True),
+    "200 empty": Bad("status", {"status": 200, "body": {}}, NO_TOKEN, True),
+    "200 list": Bad("status", {"status": 200, "body": []}, NO_TOKEN, True),
+    "truncated JSON": Bad("truncated", {}, NO_TOKEN, True),
     "half a body": Bad("incomplete", {}, "connection_reset", True),
     "redirect": Bad("redirect", {}, "http_307", False),
     "permanent redirect": Bad("redirect", {"status": 301}, "http_301", False),

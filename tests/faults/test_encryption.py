@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import io
 import subprocess
 import sys
@@ -233,6 +232,3 @@ def test_a_key_rotation_that_is_killed_goes_on_where_it_was(
     configure(ENCRYPTION_KEYS=[new])
     assert all(row.refresh().version == 2 for row in OAuthToken.objects.all())
     assert provider.replays == 0
-
-
-

@@ -268,4 +268,3 @@ def test_another_client_id_in_the_settings(
     again = bob.oauth_tokens.store("acme", provider.issue(user="bob"))
     assert (again.status, again.client_id) == ("active", provider.settings()["client_id"])
     assert again.refresh().status == "active"
-

@@ -47,7 +47,7 @@ def test_64_callers_in_4_processes_are_served_by_one_request(
     assert [name for each in found[::16] for name in each["signals"]] == ["token_refreshed"]
     after_save = sorted((each["done"] - row.updated_at.timestamp()) * 1000 for each in found)
     record_property("milliseconds from save to the last caller", round(after_save[-1]))
-    print(f"save to median {after_save[32]:.0f} ms, to the last {after_save[-1]:.0f} ms")
+    print(f"save to median {after_save[32]:.0f} ms, to the last {after_save[-1]:.0f} ms")  # noqa: T201
 
 
 def flush(valkey: ValkeyServer) -> None:

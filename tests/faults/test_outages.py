@@ -168,7 +168,7 @@ def test_two_hours_of_outage(
     took = time.monotonic() - start
     record_property("requests during the outage", len(during))
     record_property("seconds until all were fresh", round(took, 1))
-    print(f"{len(during)} requests in {minutes} minutes of outage; {count} fresh in {took:.1f} s")
+    print(f"{len(during)} requests in {minutes} minutes of outage; {count} fresh in {took:.1f} s")  # noqa: T201
     assert marked() == 0
     assert provider.refreshes == len(during) + count
     assert provider.replays == 0
@@ -187,16 +187,17 @@ def test_an_outage_is_not_asked_about_by_every_view(
         age(token, random.choice([STALE, -60]))
     provider.misbehave("status", status=503)
     fast: list[float] = []
+    waits: list[float] = []
     for _ in range(3):
         for token in tokens:
             start = time.monotonic()
             try:
                 user.oauth_tokens.get_valid("acme", account=token.account_id)
             except exceptions.RefreshFailed as error:
-                assert error.retry_after is not None
-                assert error.retry_after > 0
+                waits.append(error.retry_after or 0)
             fast.append(time.monotonic() - start)
     assert provider.refreshes <= circuit.OPENS_AFTER + 2
+    assert min(waits) > 0
     assert sorted(fast)[len(fast) // 2] < 0.1
     assert marked() == 0
 

@@ -101,7 +101,9 @@ def test_scopes_that_were_not_granted_do_not_send_the_user_round_in_circles(
     page = answer.content.decode()
     assert "Not allowed: drive" in page
     assert 'href="/needs-drive/"' in page
-    assert OAuthToken.objects.get().scopes == {"profile", "email"}
+    token = OAuthToken.objects.get()
+    assert token.scopes == {"profile", "email"}
+    assert token.requested_scope == "drive email profile"
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,9 @@ class Caller:
         database = {**connection.settings_dict, **({"PORT": port} if port else {})}
         self._pipe, end = FORKS.Pipe()
         self.halt = halt
-        self.process = FORKS.Process(
-            target=_main,
-            args=(end, database, settings.OAUTH_TOKENS, halt, method, threads, rounds, pause, clock),
-            daemon=True,
-        )
+        given = settings.OAUTH_TOKENS
+        order = (end, database, given, halt, method, threads, rounds, pause, clock)
+        self.process = FORKS.Process(target=_main, args=order, daemon=True)
         self.process.start()
         end.close()
         assert self._pipe.recv() == "ready"

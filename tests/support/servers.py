@@ -55,7 +55,9 @@ def _die_with_parent() -> None:
 
 
 class Postgres:
-    """A PostgreSQL server of its own, in a temporary folder, without fsync.
+    """A PostgreSQL server of its own, in a temporary folder.
+
+    Without fsync: what is committed survives :meth:`kill`, though not the machine.
 
     Arguments:
         options: further ``-c`` settings.
@@ -69,7 +71,6 @@ class Postgres:
             "unix_socket_directories": "",
             "fsync": "off",
             "full_page_writes": "off",
-            "synchronous_commit": "off",
             "max_connections": "200",
             "shared_buffers": "64MB",
             **options,
