@@ -22,7 +22,7 @@ from django.views.decorators.http import require_POST
 
 from .exceptions import OAuthTokenError
 from .models import OAuthToken, PendingRevocation, ProviderCircuit, TokenEvent
-from .views.words import code_in_words, state_of, when, without_secrets
+from .words import code_in_words, state_of, when, without_secrets
 
 if TYPE_CHECKING:
     TokenAdmin = admin.ModelAdmin[OAuthToken]

@@ -20,8 +20,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from ..connect import complete, start
 from ..exceptions import OAuthTokenError
 from ..providers.registry import get_provider, provider_names
+from ..words import Connection, display_name, without_secrets
 from .results import missing_page, problem_page
-from .words import Connection, display_name, without_secrets
 
 
 @login_required

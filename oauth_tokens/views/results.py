@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from ..connect import Cause, ConnectFailed
 from ..exceptions import OAuthTokenError, ProviderMisconfigured, RefreshFailed, connect_url
 from ..providers.registry import provider_names
-from .words import display_name
+from ..words import display_name
 
 logger = logging.getLogger("oauth_tokens")
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from oauth_tokens import OAuthToken, TokenEvent
 from oauth_tokens.exceptions import REAUTHENTICATION_CODES
-from oauth_tokens.views.words import REASONS, code_in_words, when
+from oauth_tokens.words import REASONS, code_in_words, when
 from tests.support.consent import connect
 from tests.support.provider import Provider
 

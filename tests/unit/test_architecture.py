@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "oauth_tokens"
 
 FLOORS = {
     5: [
-        *("views", "urls", "decorators", "admin", "management", "templatetags"),
+        *("views", "words", "urls", "decorators", "admin", "management", "templatetags"),
         *("tasks", "schedule", "checks", "receivers", "apps"),
     ],
     4: ["connect", "clients", "contrib", "upkeep"],

@@ -13,9 +13,9 @@ from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from ..exceptions import REAUTHENTICATION_CODES, OAuthTokenError
-from ..models import OAuthToken
-from ..providers.registry import get_provider
+from .exceptions import REAUTHENTICATION_CODES, OAuthTokenError
+from .models import OAuthToken
+from .providers.registry import get_provider
 
 #: Never loaded where tokens are listed.
 SECRET_COLUMNS = (
