@@ -26,9 +26,10 @@ test: $(VENV)/.installed-test ## the tests on PostgreSQL, then the database-neut
 	@unset DATABASE_URL REDIS_URL; $(pytest) $(ARGS)
 	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) $(ARGS)
 
-test-all: $(VENV)/.installed-test ## as test, with the slow tiers
+test-all: $(VENV)/.installed-test ## as test, with the slow tiers, and on MariaDB (apt install mariadb-server)
 	@unset DATABASE_URL REDIS_URL; $(pytest) -m "" --timeout 600 $(ARGS)
 	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) -m "" --timeout 600 $(ARGS)
+	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=mariadb $(pytest) -m "" --timeout 600 $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy, and the import-direction test
 	@$(bin)/ruff check .

@@ -60,25 +60,29 @@ def change_row(
 def _update(
     model: type[models.Model], changes: Mapping[str, Any], where: Mapping[str, Any], connection: Any
 ) -> tuple[str, list[Any]]:
+    # NULL is written out: no placeholder serves for all kinds of columns.
+    unset = tuple(name for name, value in changes.items() if value is None)
     empty = tuple(name for name, value in where.items() if value is None)
-    key = (model, connection.vendor, *changes, None, *where, None, *empty)
+    key = (model, connection.vendor, tuple(changes), unset, tuple(where), empty)
     sql = _statements.get(key)
     if sql is None:
         quote = connection.ops.quote_name
         column = {name: quote(_field(model, name).column) for name in (*changes, *where)}
         sets = ", ".join(
-            f"{column[name]} = {_placeholder(_field(model, name), connection)}" for name in changes
+            f"{column[name]} = "
+            + ("NULL" if name in unset else _placeholder(_field(model, name), connection))
+            for name in changes
         )
         guards = " AND ".join(
-            f"{column[name]} IS NULL" if name in empty else f"{column[name]} = %s" for name in where
+            f"{column[name]} " + ("IS NULL" if name in empty else "= %s") for name in where
         )
         table = quote(model._meta.db_table)
         # Names of the model alone: values travel as parameters.
         sql = _statements[key] = f"UPDATE {table} SET {sets} WHERE {guards}"  # noqa: S608
-    filled = [(name, value) for name, value in where.items() if value is not None]
     params = [
         _field(model, name).get_db_prep_save(value, connection)
-        for name, value in (*changes.items(), *filled)
+        for name, value in (*changes.items(), *where.items())
+        if value is not None
     ]
     return sql, params
 
@@ -107,7 +111,5 @@ def _field(model: type[models.Model], name: str) -> Any:
 
 
 def _placeholder(field: Any, connection: Any) -> str:
-    if isinstance(field, models.BinaryField):
-        placeholder: str = connection.ops.binary_placeholder_sql(b"")
-        return placeholder
-    return "%s"
+    binary = isinstance(field, models.BinaryField)
+    return "_binary %s" if binary and connection.vendor == "mysql" else "%s"

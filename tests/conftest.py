@@ -25,10 +25,10 @@ hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked for the other database."""
+    """Leave out what is marked for another database."""
     engine = django_settings.DATABASES["default"]["ENGINE"]
-    other = "sqlite" if "postgres" in engine else "postgresql"
-    elsewhere = [item for item in items if item.get_closest_marker(other)]
+    others = [name for name in ("postgresql", "sqlite") if not engine.endswith((name, name + "3"))]
+    elsewhere = [item for item in items if any(map(item.get_closest_marker, others))]
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
         items[:] = [item for item in items if item not in elsewhere]

@@ -30,13 +30,13 @@ class Need:
     def met_by(self, row: Row) -> bool:
         """Whether nothing has to be done."""
         if self.beyond_version is not None:
-            return row.version > self.beyond_version
+            return self.served_by(row)
         return row.seconds_left > max(self.min_ttl, row.threshold)
 
     def served_by(self, row: Row) -> bool:
         """Whether the row's access token will do if it cannot be refreshed now."""
-        if self.beyond_version is not None:
-            return row.version > self.beyond_version
+        if self.beyond_version is not None and row.version <= self.beyond_version:
+            return False
         return row.seconds_left > self.min_ttl
 
 

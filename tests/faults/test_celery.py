@@ -124,7 +124,7 @@ def test_the_broker_goes_down_in_the_middle_of_a_sweep(
     sent: list[int] = []
 
     def dispatch(pk: int, version: int) -> None:
-        with Connection(url) as connection:
+        with Connection(url, transport_options={"max_retries": 1}) as connection:
             tasks.refresh_token.apply_async((pk, version), connection=connection, retry=False)
         sent.append(pk)
         if len(sent) == 2:

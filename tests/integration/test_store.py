@@ -26,7 +26,7 @@ def test_the_database_holds_no_token_in_the_clear(user: AbstractUser, provider: 
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names():
             if table.startswith("oauth_tokens_"):
-                cursor.execute(f'SELECT * FROM "{table}"')  # noqa: S608
+                cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608
                 for row in cursor.fetchall():
                     stored = b"".join(
                         bytes(value)

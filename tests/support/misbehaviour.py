@@ -44,7 +44,6 @@ def misbehave(
     handler: BaseHTTPRequestHandler, fault: Misbehaviour, stopping: threading.Event
 ) -> None:
     """Answer the request as the fault says. Hanging ends when ``stopping`` is set."""
-    handler.close_connection = True
     getattr(Faults(handler, stopping), fault.mode)(**fault.arguments)
 
 
@@ -102,6 +101,7 @@ class Faults:
 
     def reset(self) -> None:
         """RST instead of an answer."""
+        self.handler.close_connection = True
         linger = struct.pack("ii", 1, 0)
         self.handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         # The socket closes with the last file made of it; http.server flushes them once more.
@@ -111,6 +111,7 @@ class Faults:
         self.handler.rfile = self.handler.wfile = io.BytesIO()
 
     def _drip(self, interval: float) -> None:
+        self.handler.close_connection = True
         while not self.stopping.wait(interval):
             self._write(b"x")
 

@@ -18,10 +18,9 @@ _servers: list[ServerProcess] = []
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     if _RUNNING not in os.environ:  # else a worker of pytest-xdist: the controller has started them
-        wanted = (
-            ["valkey"] if os.environ.get("TEST_DATABASE") == "sqlite" else ["valkey", "postgres"]
-        )
-        server = ServerProcess(*wanted)
+        database = os.environ.get("TEST_DATABASE", "postgres")
+        wanted = [] if database == "sqlite" else [database]
+        server = ServerProcess("valkey", *wanted)
         _servers.append(server)
         os.environ.update(server.environment)
         os.environ[_RUNNING] = server.environment["REDIS_URL"]

@@ -28,7 +28,8 @@ def environment(**extra: str) -> dict[str, str]:
     if connection.vendor == "sqlite":
         url = f"sqlite:///{name}"
     else:
-        url = f"postgres://{given['USER']}@{given['HOST']}:{given['PORT']}/{name}"
+        scheme = "mysql" if connection.vendor == "mysql" else "postgres"
+        url = f"{scheme}://{given['USER']}@{given['HOST']}:{given['PORT']}/{name}"
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.settings",

@@ -1,9 +1,9 @@
-"""PostgreSQL and Valkey for one test run.
+"""The servers of one test run: PostgreSQL or MariaDB, and Valkey.
 
-``python -m tests.support.servers postgres valkey`` starts what it is asked for, prints one line of
-JSON with what belongs into the environment, and serves until its standard input closes. Whoever
-started it may die in any way whatever, SIGKILL included: the pipe closes with it and nothing is
-left behind.
+``python -m tests.support.servers postgres valkey`` (or ``mariadb``) starts what it is asked for,
+prints one line of JSON with what belongs into the environment, and serves until its standard input
+closes. Whoever started it may die in any way whatever, SIGKILL included: the pipe closes with it
+and nothing is left behind.
 """
 
 from __future__ import annotations
@@ -184,6 +184,14 @@ def servers(wanted: list[str]) -> Iterator[dict[str, str]]:
             stack.callback(postgres.remove)
             postgres.start()
             urls["DATABASE_URL"] = postgres.url
+        if "mariadb" in wanted:
+            # Imported here: its driver is only there where it is wanted.
+            from tests.support.mariadb import MariaDB
+
+            mariadb = MariaDB()
+            stack.callback(mariadb.remove)
+            mariadb.start()
+            urls["DATABASE_URL"] = mariadb.url
         if "valkey" in wanted:
             valkey = stack.enter_context(ValkeyServer(port=free_port()))
             urls["REDIS_URL"] = valkey.connection_url

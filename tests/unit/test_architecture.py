@@ -16,7 +16,7 @@ FLOORS = {
         *("views", "words", "urls", "decorators", "admin", "management", "templatetags"),
         *("tasks", "schedule", "checks", "receivers", "apps"),
     ],
-    4: ["connect", "clients", "contrib", "upkeep"],
+    4: ["connect", "clients", "contrib", "upkeep", "words"],
     3: ["models", "managers", "reader", "writer", "migrations"],
     2: ["refresh", "rescue", "revocation"],
     1: ["connection", "encryption", "locks", "transport", "providers"],
