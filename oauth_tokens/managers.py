@@ -34,18 +34,13 @@ T = TypeVar("T", bound="OAuthToken")
 class OAuthTokenManager(models.Manager[T], Generic[T]):
     """The manager behind ``OAuthToken.objects`` and ``user.oauth_tokens``."""
 
-    def read(self, using: str, **where: object) -> list[T]:
-        """Rows by equality of columns, each knowing the database's clock, in one query."""
-        rows: list[T] = read_rows(self.model, using, where)
-        return rows
-
     def reload(self, row: T) -> None:
         """Read ``row`` anew from the primary, in place.
 
         Raises:
             TokenNotConnected: it is gone.
         """
-        found = self.read(row.database, id=row.pk)
+        found = read_rows(self.model, row.database, {"id": row.pk})
         if not found:
             raise not_connected(row.provider)
         for field in self.model._meta.concrete_fields:
@@ -131,7 +126,8 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
             where["provider"] = provider
         if account is not None:
             where["account_id"] = account
-        rows = [row for row in self.read(self.db, **where) if row.status != "revoking"]
+        found: list[T] = read_rows(self.model, self.db, where)
+        rows = [row for row in found if row.status != "revoking"]
         if len(rows) == 1:
             return rows[0]
         if rows:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.signals import user_logged_out
+from django.db.models.signals import pre_delete
 
 from . import signals
 from .conf import get_settings
@@ -41,11 +42,21 @@ def log_provider_failing(sender: str, code: str, **kwargs: Any) -> None:
 
 
 def revoke_on_logout(user: Any, **kwargs: Any) -> None:
-    """Disconnect everything of a user who logs out, if REVOKE_ON_LOGOUT says so."""
-    if user is None or not get_settings().REVOKE_ON_LOGOUT:
-        return
-    for provider in user.oauth_tokens.values_list("provider", flat=True).distinct():
-        user.oauth_tokens.disconnect(provider)
+    """Disconnect everything of a user who logs out, if REVOKE_ON_LOGOUT says so.
+
+    Django sends this signal before it ends the session: no error may keep a user logged in.
+    """
+    try:
+        if user is not None and get_settings().REVOKE_ON_LOGOUT:
+            for provider in user.oauth_tokens.values_list("provider", flat=True).distinct():
+                user.oauth_tokens.disconnect(provider)
+    except Exception:
+        logger.exception("Tokens of a user who logged out could not be disconnected")
+
+
+def revoke_deleted(instance: OAuthToken, using: str, **kwargs: Any) -> None:
+    """A row goes, with its user or alone: what it holds is to be given back all the same."""
+    instance.give_back_stored(ends=True)
 
 
 def connect_all() -> None:
@@ -60,3 +71,6 @@ def connect_all() -> None:
         (user_logged_out, revoke_on_logout),
     ):
         signal.connect(receiver, dispatch_uid=f"oauth_tokens.{receiver.__name__}")
+    pre_delete.connect(
+        revoke_deleted, sender="oauth_tokens.OAuthToken", dispatch_uid="oauth_tokens.revoke_deleted"
+    )

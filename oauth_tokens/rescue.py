@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from . import locks
 from .conf import get_settings
@@ -40,23 +41,23 @@ class Kept:
     """A rescued token set.
 
     Arguments:
+        provider, client_id: who can be told to revoke it.
         version: of the row whose refresh token was sent to get it.
         grant_id: of that row.
         sent_at: when it was asked for, by the database's clock.
     """
 
     token_set: TokenSet
+    provider: str
+    client_id: str
     version: int
     grant_id: str
     sent_at: datetime
 
 
-def keep(key: str, token_set: TokenSet, *, version: int, grant_id: str, sent_at: datetime) -> bool:
-    """Keep ``token_set`` for the row named ``key``. False where only memory took it."""
-    fields = dataclasses.asdict(token_set)
-    fields["scope"] = None if token_set.scope is None else sorted(token_set.scope)
-    value = {"version": version, "grant_id": grant_id, "sent_at": sent_at.isoformat()}
-    text = json.dumps({"token_set": fields, **value})
+def keep(key: str, kept: Kept) -> bool:
+    """Keep a token set for the row named ``key``. False where only memory took it."""
+    text = json.dumps(dataclasses.asdict(kept), default=_plain)
     entry = get_keyring().encrypt(text, _associated_data(key))
     if len(_memory) < LIMIT:
         _memory[key] = entry
@@ -69,6 +70,11 @@ def keep(key: str, token_set: TokenSet, *, version: int, grant_id: str, sent_at:
         "aside" if durable else "in this process's memory alone",
     )
     return durable
+
+
+def _plain(value: Any) -> object:
+    """What JSON has no word for: times and sets."""
+    return value.isoformat() if isinstance(value, datetime) else sorted(value)
 
 
 def find(key: str, *, in_redis: bool = True) -> Kept | None:
@@ -88,11 +94,11 @@ def find(key: str, *, in_redis: bool = True) -> Kept | None:
         except (DecryptionError, ValueError):
             logger.error("A rescued token cannot be opened with the configured keys")
             continue
-        fields = value["token_set"]
+        fields = value.pop("token_set")
         if fields["scope"] is not None:
             fields["scope"] = frozenset(fields["scope"])
-        sent_at = datetime.fromisoformat(value["sent_at"])
-        found.append(Kept(TokenSet(**fields), value["version"], value["grant_id"], sent_at))
+        value["sent_at"] = datetime.fromisoformat(value["sent_at"])
+        found.append(Kept(TokenSet(**fields), **value))
     return max(found, key=lambda kept: kept.version, default=None)
 
 

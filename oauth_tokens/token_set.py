@@ -67,4 +67,4 @@ def parse_scope(value: object, separator: str = " ") -> frozenset[str] | None:
         words = [word for item in value if isinstance(item, str) for word in item.split()]
     else:
         return None
-    return frozenset(words) if words else None
+    return frozenset(word for word in words if word.isprintable()) or None

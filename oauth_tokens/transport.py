@@ -59,18 +59,18 @@ def send(request: Request, *, timeout: float, latest: float = math.inf) -> Respo
     """
     _call.deadline = min(time.monotonic() + timeout, latest)
     _call.reached = False
-    prepared = requests.Request(
-        request.method, request.url, data=request.body, headers=dict(request.headers)
-    ).prepare()
     session = _session()
     try:
+        prepared = requests.Request(
+            request.method, request.url, data=request.body, headers=dict(request.headers)
+        ).prepare()
         # The socket timeout only serves until the first read: from there on _DeadlineReader rules.
         response = session.send(
             prepared, timeout=timeout, allow_redirects=False, **_environment(request.url)
         )
         with response:
             body = _read(response)
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         # The original error's text may hold the request: its type is all that goes on.
         raise TransportError(_code(error), reached=_call.reached) from None
     return Response(response.status_code, response.headers, body)
@@ -115,6 +115,7 @@ class _Call(threading.local):
 
     deadline: float = 0.0
     reached: bool = False
+    tunneling: bool = False
 
 
 _call = _Call()
@@ -131,12 +132,14 @@ class _DeadlineReader(io.RawIOBase):
     """Socket reader whose every read may take what is left of the whole request's time.
 
     A socket timeout alone starts anew with every byte, so that a provider that drips one byte a
-    second holds a worker for as long as it likes.
+    second holds a worker for as long as it likes. And what is read in all is bounded, since a
+    server may also go on for ever with what is no body: interim responses, trailers, chunk sizes.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: Any) -> None:
         self._raw = raw
         self._sock = sock
+        self._left = 2 * MAX_BODY
 
     def readable(self) -> bool:
         return True
@@ -151,6 +154,9 @@ class _DeadlineReader(io.RawIOBase):
             size = None
         if size is None:
             raise TimeoutError("deadline exceeded")
+        self._left -= size
+        if self._left < 0:
+            raise ConnectionError("response too large")
         return size
 
     def close(self) -> None:
@@ -173,8 +179,16 @@ class _DeadlineConnection:
         if self.sock is None:  # type: ignore[attr-defined]
             self.connect()  # type: ignore[attr-defined]
         self.sock.settimeout(_remaining())  # type: ignore[attr-defined]
-        _call.reached = True
+        # Asking a proxy for a tunnel is not asking the provider.
+        _call.reached = not _call.tunneling
         super().send(data)  # type: ignore[misc]
+
+    def _tunnel(self) -> None:
+        _call.tunneling = True
+        try:
+            super()._tunnel()  # type: ignore[misc]
+        finally:
+            _call.tunneling = False
 
 
 class _Connection(_DeadlineConnection, HTTPConnection):
@@ -212,6 +226,11 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        return manager
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db import router
+from django.db import DatabaseError, router
 from django.db.models import Q
 
 from . import rescue
@@ -16,7 +16,7 @@ from .exceptions import DecryptionError, OAuthTokenError
 from .models import OAuthToken, PendingRevocation, ProviderCircuit, TokenEvent
 from .models.transitions import send_notice
 from .providers.registry import provider_names
-from .reader import database_now
+from .reader import database_now, read_rows
 from .refresh import Need, ensure
 
 logger = logging.getLogger("oauth_tokens")
@@ -96,7 +96,7 @@ def refresh_one(pk: int, version: int | None = None) -> str:
     Returns:
         "refreshed", "fresh", or the code of what kept it from being refreshed.
     """
-    row = OAuthToken.objects.read(database(), id=pk)
+    row = read_rows(OAuthToken, database(), {"id": pk})
     if not row:
         return "gone"
     token = row[0]
@@ -115,21 +115,40 @@ def refresh_one(pk: int, version: int | None = None) -> str:
 
 def restore_rescued() -> int:
     """Save what the database would not take earlier. Returns how many entries were saved."""
-    using = database()
     restored = 0
     for key in rescue.kept_keys():
-        pk = key.rpartition(":")[2]
-        row = OAuthToken.objects.read(using, id=pk) if pk.isdigit() else []
-        if not row or row[0].key != key:
-            continue
-        kept = rescue.find(key)
-        if kept is None:
-            continue
-        row[0].save_rescued(kept)
-        rescue.forget(key)
-        row[0].send_notices()
-        restored += 1
+        try:
+            restored += _restore(key)
+        except (DatabaseError, OAuthTokenError) as error:
+            # One entry must not keep the others waiting.
+            logger.error("A rescued token could not be restored (%s)", type(error).__name__)
     return restored
+
+
+def _restore(key: str) -> bool:
+    using = database()
+    pk = key.rpartition(":")[2]
+    if not pk.isdigit() or OAuthToken(pk=int(pk)).key != key:
+        return False  # another site's
+    kept = rescue.find(key)
+    if kept is None:
+        return False
+    rows = read_rows(OAuthToken, using, {"id": int(pk)})
+    if rows:
+        rows[0].save_rescued(kept)
+    else:
+        # Its user disconnected, or is gone.
+        PendingRevocation.of(
+            kept.token_set,
+            provider=kept.provider,
+            client_id=kept.client_id,
+            using=using,
+            now=database_now(using),
+        )
+    rescue.forget(key)
+    for row in rows:
+        row.send_notices()
+    return bool(rows)
 
 
 def revoke_pending() -> int:

@@ -29,7 +29,6 @@ from ..providers.base import Provider
 from ..providers.registry import resolve_provider
 from ..providers.wire import Answer, Meaning, clean, parse_body
 from ..reader import database_now
-from ..revocation import can_revoke, revoke
 from ..token_set import TokenSet
 from .account import find_account
 from .failure import Cause, ConnectFailed, Started, failing, rejected, stale
@@ -154,7 +153,12 @@ def complete(session: SessionBase, user: Any, provider_name: str, answer: QueryD
         account_id=account_id,
         account_label=account_label,
         requested_scope=started.scope,
-        extra={key: answer[key][:255] for key in provider.metadata_fields if key in answer},
+        # What the provider says itself stands; anybody can add parameters to the address.
+        extra={
+            key: answer[key][:255]
+            for key in provider.metadata_fields
+            if key in answer and key not in token_set.extra
+        },
         sent_at=sent_at,
     )
     return Connected(token, started.next_url, frozenset(started.asked) - token.scopes)
@@ -284,17 +288,13 @@ def _give_back(
     user: Any, provider: Provider, token_set: TokenSet, using: str, now: datetime
 ) -> None:
     """Revoke what was received and will not be used."""
-    if provider.revocation_revokes_siblings or not can_revoke(provider.name):
-        return
-    token = token_set.refresh_token or token_set.access_token
-    hint = "refresh_token" if token_set.refresh_token else "access_token"
-    if revoke(provider.name, token, hint):
-        PendingRevocation.enqueue(
-            using=using,
-            now=now,
-            user_id=user.pk,
-            provider=provider.name,
-            client_id=provider.client_id,
-            token=token,
-            token_type_hint=hint,
-        )
+    pending = PendingRevocation.of(
+        token_set,
+        provider=provider.name,
+        client_id=provider.client_id,
+        using=using,
+        now=now,
+        user_id=user.pk,
+    )
+    if pending is not None:
+        pending.attempt(now)

@@ -21,6 +21,10 @@ logger = logging.getLogger("oauth_tokens")
 
 #: Failures in a row, each within WINDOW seconds of the one before, that open the circuit.
 OPENS_AFTER = 10
+#: The same for errors that the operator has to mend. The client's own credentials are the same for
+#: all rows; other refusals may be due to one row, which alone must not shut out the others.
+OPERATOR_OPENS_AFTER = 3
+CREDENTIALS_REFUSED = "invalid_client"
 WINDOW = 60.0
 #: Seconds until the first probe, and the most between two.
 FIRST_PROBE = 15.0
@@ -113,7 +117,10 @@ class ProviderCircuit(models.Model):
                 operator=operator,
             )
             count = rows.values_list("failure_count", flat=True).get(pk=circuit.pk)
-            over = count if operator else count - OPENS_AFTER + 1
+            limit = OPENS_AFTER
+            if operator:
+                limit = 1 if code == CREDENTIALS_REFUSED else OPERATOR_OPENS_AFTER
+            over = count - limit + 1
             opened = False
             if over > 0:
                 pause = min(FIRST_PROBE * 2 ** min(over - 1, 10), LAST_PROBE)

@@ -90,7 +90,7 @@ class Grants(Transitions):
     ) -> None:
         leaving = self.status == self.Status.REVOKING
         if leaving:
-            self._give_back_stored()
+            self.give_back_stored()
         if leaving or self.version == 0:
             self.encrypted_refresh_token = None
             self.refresh_token_expires_at = None
@@ -119,13 +119,17 @@ class Grants(Transitions):
         for name, value in values.items():
             setattr(self, name, value)
 
-    def _give_back_stored(self) -> None:
-        """The user reconnects while the old grant waits for its revocation."""
+    def give_back_stored(self, *, ends: bool = False) -> None:
+        """Have the provider revoke what this row holds, which is about to be replaced or deleted.
+
+        Arguments:
+            ends: whether nothing of this connection is to stay.
+        """
         try:
             old = TokenSet(access_token=self.access_token, refresh_token=self.refresh_token)
         except DecryptionError:
             return
-        self._give_back(old)
+        self._give_back(old, ends=ends)
 
     def start_revoking(self, detail: str = "") -> bool:
         """Take the row out of use; False where it already is."""
@@ -148,8 +152,11 @@ class Grants(Transitions):
     def finish_revoking(self) -> None:
         """The provider has taken the tokens back: delete the row, unless it is in use again."""
         with transaction.atomic(using=self.database):
-            gone = self._guarded(status=self.Status.REVOKING).delete()[0]
+            # Not with delete(), which gives back what a row holds.
+            gone = self._guarded(status=self.Status.REVOKING)._raw_delete(self.database)
             if gone:
+                events = TokenEvent._base_manager.using(self.database)
+                events.filter(token_id=self.pk).update(token_id=None)
                 self._log(TokenEvent.Kind.REVOKED, token_id=None)
 
     def postpone_revocation(self, code: str) -> None:

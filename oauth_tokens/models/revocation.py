@@ -11,8 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 from ..encryption import associated_data, get_keyring
 from ..exceptions import DecryptionError
+from ..providers.registry import get_provider
 from ..refresh import backoff
-from ..revocation import revoke
+from ..revocation import can_revoke, revoke
+from ..token_set import TokenSet
 
 
 class PendingRevocation(models.Model):
@@ -40,6 +42,42 @@ class PendingRevocation(models.Model):
 
     def __str__(self) -> str:
         return self.provider
+
+    @classmethod
+    def of(
+        cls,
+        token_set: TokenSet,
+        *,
+        provider: str,
+        client_id: str,
+        using: str,
+        now: datetime,
+        user_id: Any = None,
+        ends: bool = False,
+    ) -> PendingRevocation | None:
+        """Keep what revokes ``token_set``: its refresh token, or else its access token.
+
+        Arguments:
+            ends: whether nothing of this connection is to stay. Where it is not, and the provider
+                revokes all that user and client share, revoking would end the grant that stands.
+
+        Returns:
+            None where there is nothing to be done.
+        """
+        if not can_revoke(provider):
+            return None
+        if get_provider(provider).revocation_revokes_siblings and not ends:
+            return None
+        refresh_token = token_set.refresh_token
+        return cls.enqueue(
+            using=using,
+            now=now,
+            user_id=user_id,
+            provider=provider,
+            client_id=client_id,
+            token=refresh_token or token_set.access_token,
+            token_type_hint="refresh_token" if refresh_token else "access_token",
+        )
 
     @classmethod
     def enqueue(

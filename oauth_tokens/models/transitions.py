@@ -136,7 +136,7 @@ class Transitions(StoredTokenSet):
 
     def save_rescued(self, kept: Kept) -> None:
         """Store a token set from the rescue store."""
-        same = self.version == kept.version
+        same = (self.version, str(self.grant_id)) == (kept.version, kept.grant_id)
         if not (same and self.save_refreshed(kept.token_set, kept.sent_at, "restored", 0.0)):
             self.keep_late(kept.token_set, kept.grant_id)
 
@@ -168,20 +168,17 @@ class Transitions(StoredTokenSet):
             if not kept:
                 self.keep_late(token_set, grant_id)
 
-    def use_spare(self) -> str | None:
-        """Make the spare the refresh token, and return it; None where there is none.
-
-        Only under this instance's claim.
-        """
+    def use_spare(self) -> bool:
+        """Make the spare the refresh token, under the claim; False where there is none."""
         if not self.encrypted_spare_refresh_token:
-            return None
+            return False
         spare = self._open("encrypted_spare_refresh_token")
         changes = {
             "encrypted_refresh_token": self._seal("encrypted_refresh_token", spare),
             "encrypted_spare_refresh_token": None,
         }
         event = self._event(TokenEvent.Kind.SPARE_USED)
-        return spare if self._change(changes, event, attempt_id=self.attempt_id) else None
+        return self._change(changes, event, attempt_id=self.attempt_id)
 
     def record_failure(
         self, code: str, description: str, delay: float, *, keep_claim: bool
@@ -214,9 +211,15 @@ class Transitions(StoredTokenSet):
             return
         self._notify(signals.refresh_failed, code=code, retryable=True)
 
-    def release_claim(self, *, keep: bool) -> None:
-        """End an attempt that says nothing about this row."""
-        changes = {"refresh_at": self.now() + timedelta(seconds=60), **self._freed(keep)}
+    def release_claim(self, delay: float, *, keep: bool) -> None:
+        """End an attempt that says nothing about this row.
+
+        Arguments:
+            delay: seconds until its next one: should it be this row's fault after all, the others
+                come first.
+        """
+        later = self.now() + timedelta(seconds=delay)
+        changes = {"refresh_at": later, "retry_at": later, **self._freed(keep)}
         self._change(changes, attempt_id=self.attempt_id)
 
     def require_reauthentication(self, code: str, description: str = "") -> None:
@@ -309,23 +312,23 @@ class Transitions(StoredTokenSet):
         )
         return values
 
-    def _give_back(self, token_set: TokenSet) -> None:
-        """Have the provider revoke ``token_set``, now or, if that fails, later."""
-        provider = get_provider(self.provider)
-        if provider.revocation_revokes_siblings:
-            # Giving this one back would end the grant that stands now.
-            return
-        hint = "refresh_token" if token_set.refresh_token else "access_token"
-        pending = PendingRevocation.enqueue(
-            using=self.database,
-            now=self.now(),
-            user_id=self.user_id,
+    def _give_back(self, token_set: TokenSet, *, ends: bool = False) -> None:
+        """Have the provider revoke ``token_set``, now or, if that fails, later.
+
+        Arguments:
+            ends: whether nothing of this connection is to stay.
+        """
+        pending = PendingRevocation.of(
+            token_set,
             provider=self.provider,
             client_id=self.client_id,
-            token=token_set.refresh_token or token_set.access_token,
-            token_type_hint=hint,
+            using=self.database,
+            now=self.now(),
+            user_id=None if ends else self.user_id,
+            ends=ends,
         )
-        self._later(lambda: pending.attempt(self.now()))
+        if pending is not None:
+            self._later(lambda: pending.attempt(self.now()))
 
     def _event(self, kind: str, **values: Any) -> TokenEvent:
         values["detail"] = values.get("detail", "")[:255]

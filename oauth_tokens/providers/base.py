@@ -23,11 +23,12 @@ from .wire import (
     Request,
     Response,
     clean,
+    is_token,
     lookup,
     matches,
     parse_body,
     retry_after,
-    text_or_none,
+    storable,
 )
 
 DEAD_GRANT_ERRORS = ("invalid_grant",)
@@ -82,8 +83,8 @@ class Provider:
     """Google: access_type=offline and prompt=consent, or there is no refresh token."""
 
     # Differences in token requests
-    token_params: Mapping[str, str] = field(default_factory=dict)
-    refresh_params: Mapping[str, str] = field(default_factory=dict)
+    token_params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    refresh_params: Mapping[str, str] = field(default_factory=dict, repr=False)
     refresh_scope: bool = False
     """Microsoft wants the scopes on refresh as well."""
     refresh_endpoint: str = ""
@@ -327,7 +328,8 @@ class Provider:
             found = found.get("code") or found.get("type") or "error"
         code = "" if found in (None, False) else str(found)
         description = body.get("error_description") or body.get("message") or ""
-        hidden = [secret for secret in (*secrets, self.client_secret) if secret]
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
+        hidden = [secret for secret in (*secrets, self.client_secret, pair) if secret]
         return clean(code, hidden, 64), clean(str(description), hidden, 250)
 
     def parse_token_response(self, body: Mapping[str, Any]) -> TokenSet:
@@ -338,25 +340,27 @@ class Provider:
         """
         nested = lookup(body, self.token_path) if self.token_path else None
         token = nested if isinstance(nested, dict) and "access_token" in nested else body
-        access_token = token.get("access_token")
-        if not isinstance(access_token, str) or not access_token.strip():
+        if not is_token(token.get("access_token")):
             raise InvalidTokenResponse(
                 f"The answer of provider {self.name!r} has no access_token. Check token_endpoint "
                 "and token_path.",
                 provider=self.name,
             )
-        token_type = token.get("token_type") or "Bearer"
+        refresh_token, id_token = token.get("refresh_token"), token.get("id_token")
+        id_token = id_token or body.get("id_token")
+        token_type = clean(str(token.get("token_type") or "Bearer"), (), 64)
         return TokenSet(
-            access_token=access_token,
+            access_token=token["access_token"],
             # RFC 6749 section 5.1: case insensitive; APIs are pickier about the header.
-            token_type="Bearer" if str(token_type).lower() == "bearer" else str(token_type)[:64],
-            refresh_token=text_or_none(token.get("refresh_token")),
+            token_type="Bearer" if token_type.lower() == "bearer" else token_type,
+            # What cannot be one is as good as absent: the earlier one stays in use.
+            refresh_token=refresh_token if is_token(refresh_token) else None,
             expires_in=self._expires_in(token),
             refresh_token_expires_in=self._refresh_token_expires_in(token),
             scope=parse_scope(token.get("scope"), self.scope_separator),
-            id_token=text_or_none(token.get("id_token") or body.get("id_token")),
+            id_token=id_token if is_token(id_token) else None,
             extra={
-                key: value
+                key: storable(value)
                 for key in self.metadata_fields
                 if (value := lookup(body, key)) is not None
             },

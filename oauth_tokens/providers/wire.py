@@ -5,15 +5,17 @@ Plain data and functions: no I/O, and nothing of any one provider.
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import enum
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 from ..token_set import TokenSet, parse_seconds
 
@@ -84,8 +86,13 @@ def lookup(body: Any, path: str) -> Any:
 def clean(text: str, secrets: Iterable[str], length: int) -> str:
     """Words of a provider made fit to be stored and shown: printable, short, without secrets."""
     for secret in secrets:
-        text = text.replace(secret, "[...]")
+        for form in (secret, quote(secret, safe=""), quote_plus(secret), _base64(secret)):
+            text = text.replace(form, "[...]")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:length]
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode(errors="replace")).decode().rstrip("=")
 
 
 def is_secure_url(url: str) -> bool:
@@ -102,8 +109,18 @@ def is_secure_url(url: str) -> bool:
     return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and loopback))
 
 
-def text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
+_TOKEN = re.compile(r"[\x20-\x7e]*[\x21-\x7e][\x20-\x7e]*")
+
+
+def is_token(value: object) -> bool:
+    """Whether ``value`` is made of what tokens are made of (RFC 6749 appendices A.12 and A.17)."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def storable(value: object) -> Any:
+    """A JSON value without the characters that databases refuse."""
+    text = json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
+    return json.loads(text.replace("\\u0000", ""))
 
 
 def parse_body(response: Response) -> dict[str, Any]:
@@ -129,7 +146,7 @@ def retry_after(response: Response) -> float | None:
     if seconds is None:
         try:
             seconds = max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return min(seconds, MAX_RETRY_AFTER)
 

@@ -7,6 +7,7 @@ import random
 import time
 
 from django.db import DatabaseError, InterfaceError
+from django.views.decorators.debug import sensitive_variables
 
 from .. import rescue
 from ..conf import get_settings
@@ -15,7 +16,7 @@ from ..providers.base import Provider
 from ..providers.wire import Answer, Meaning
 from ..token_set import TokenSet
 from .dates import backoff
-from .errors import not_connected, provider_failing, reauthentication_required
+from .errors import not_connected, provider_failing, reauthentication_required, timed_out
 from .row import Need, Row
 
 logger = logging.getLogger("oauth_tokens")
@@ -48,8 +49,8 @@ class Attempt:
         self.started = time.monotonic()
         self.sent_at = row.now()
 
-    def run(self, refresh_token: str) -> None:
-        answer = self.send(refresh_token)
+    def run(self) -> None:
+        answer = self.send()
         if answer.meaning is Meaning.DEAD_GRANT:
             # Somebody may have rotated it meanwhile, or a late answer may have left a spare.
             before = self.row.version
@@ -58,16 +59,21 @@ class Attempt:
                 raise not_connected(self.row.provider)
             if self.row.version > before and self.row.status == "active":
                 return
-            spare = self.row.use_spare()
-            if spare:
-                answer = self.send(spare)
+            if self.row.use_spare():
+                answer = self.send()
         self.conclude(answer)
 
-    def send(self, refresh_token: str) -> Answer:
-        """POST once; only an attempt that certainly never reached the provider is repeated."""
+    @sensitive_variables()
+    def send(self) -> Answer:
+        """POST once; only an attempt that certainly never reached the provider is repeated.
+
+        The refresh token is decrypted here and known nowhere else: errors are raised elsewhere, and
+        whatever records them may record the variables of their frames.
+        """
         from .. import transport
 
         settings = get_settings()
+        refresh_token = self.row.refresh_token or ""
         request = self.provider.refresh_request(
             refresh_token=refresh_token, scope=sorted(self.row.scopes)
         )
@@ -104,10 +110,15 @@ class Attempt:
             row.circuit.succeeded()
             code = "outcome_unknown" if self.unknown else "refresh_token_invalid"
             row.require_reauthentication(code, answer.description or answer.code)
-            raise reauthentication_required(row)
+            if row.status == "revoking":
+                raise not_connected(row.provider)
+            if row.status != "active":
+                raise reauthentication_required(row)
+            # This attempt took longer than its lease: whoever has the row by now decides.
+            self.serve_or_raise(timed_out(row))
         elif answer.meaning is Meaning.OPERATOR_ERROR:
             row.circuit.failed(answer.code, operator=True)
-            row.release_claim(keep=self.unknown)
+            row.release_claim(backoff(0, answer.retry_after), keep=self.unknown)
             self.serve_or_raise(provider_failing(row, answer.code, True, None))
         else:
             self.fail(answer)
@@ -173,6 +184,12 @@ class Attempt:
         row.adopt(token_set, self.sent_at)
 
     def rescue(self, token_set: TokenSet, version: int, grant_id: str) -> None:
-        rescue.keep(
-            self.row.key, token_set, version=version, grant_id=grant_id, sent_at=self.sent_at
+        kept = rescue.Kept(
+            token_set=token_set,
+            provider=self.provider.name,
+            client_id=self.provider.client_id,
+            version=version,
+            grant_id=grant_id,
+            sent_at=self.sent_at,
         )
+        rescue.keep(self.row.key, kept)

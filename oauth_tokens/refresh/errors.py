@@ -42,7 +42,7 @@ def undecryptable(row: Row, error: DecryptionError) -> OAuthTokenError:
     if error.code == "unknown_key":
         return error
     row.require_reauthentication("undecryptable")
-    return reauthentication_required(row)
+    return reauthentication_required(row, "undecryptable")
 
 
 def provider_failing(

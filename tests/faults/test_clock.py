@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractUser
 from django.utils import timezone
 
 from oauth_tokens import OAuthToken
+from oauth_tokens.reader import read_rows
 from tests.support.fault_callers import Caller, all_call
 from tests.support.provider import Provider
 from tests.support.rows import EXPIRED, FRESH, STALE, age
@@ -73,7 +74,7 @@ def test_a_lease_lasts_as_long_by_every_clock(
     age(token, EXPIRED)
     holder = callers("claimed", clock=clock)
     holder.reach()
-    row = OAuthToken.objects.read("default", provider="acme")[0]
+    row = read_rows(OAuthToken, "default", {"provider": "acme"})[0]
     assert row.has_live_claim
     assert row.attempt_expires_at is not None
     assert 5 < (row.attempt_expires_at - row.now()).total_seconds() <= 10

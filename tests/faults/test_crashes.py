@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import AbstractUser
 
 from oauth_tokens import OAuthToken, TokenEvent, exceptions, upkeep
+from oauth_tokens.reader import read_rows
 from tests.support.fault_callers import Caller, until_processed
 from tests.support.processes import wait_until
 from tests.support.provider import Provider
@@ -21,7 +22,7 @@ Start = Callable[..., Caller]
 
 
 def lease_has_lapsed() -> bool:
-    return OAuthToken.objects.read("default", provider="acme")[0].has_lapsed_claim
+    return read_rows(OAuthToken, "default", {"provider": "acme"})[0].has_lapsed_claim
 
 
 def history() -> list[str]:

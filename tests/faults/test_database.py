@@ -291,14 +291,14 @@ def test_database_and_redis_both_fail_and_the_file_remains(
 # Rows 9 and 10
 
 
+@pytest.mark.postgresql
 def test_the_callers_rollback_leaves_the_new_token(
     user: AbstractUser, token: OAuthToken, provider: Provider
 ) -> None:
     """Row 9."""
     age(token, EXPIRED)
     with transaction.atomic():
-        if connection.vendor != "sqlite":
-            user.save()
+        user.save()
         found = user.oauth_tokens.get_valid("acme").access_token
         transaction.set_rollback(True)
     row = OAuthToken.objects.get()

@@ -22,7 +22,7 @@ from tests.support.provider import Provider
 from tests.support.token_endpoint import CLIENT_SECRET
 
 LIST = "/admin/oauth_tokens/oauthtoken/"
-FROM_TOKENS = re.compile("FROM [`\"]oauth_tokens_oauthtoken[`\"]")
+FROM_TOKENS = re.compile('FROM [`"]oauth_tokens_oauthtoken[`"]')
 Configure = Callable[..., None]
 
 

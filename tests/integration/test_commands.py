@@ -16,8 +16,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from oauth_tokens import OAuthToken
+from oauth_tokens import OAuthToken, rescue
 from oauth_tokens.models import PendingRevocation, ProviderCircuit
+from oauth_tokens.providers.registry import get_provider
 from tests.support.processes import Processes
 from tests.support.provider import Provider
 from tests.support.rows import EXPIRED, FRESH, age
@@ -175,6 +176,23 @@ def test_a_failing_token_does_not_end_the_sweep(
         age(user.oauth_tokens.store("acme", provider.issue(), account_id=account), EXPIRED)
     provider.misbehave("status", status=503, times=1)
     assert run(capsys, "oauth_tokens_refresh").strip() == "1 http_503, 1 refreshed"
+
+
+def test_a_sweep_saves_what_the_database_would_not_take(
+    capsys: pytest.CaptureFixture[str], token: OAuthToken, provider: Provider
+) -> None:
+    rescued = get_provider("acme").parse_token_response(provider.issue())
+    kept = rescue.Kept(
+        token_set=rescued,
+        provider="acme",
+        client_id=token.client_id,
+        version=token.version,
+        grant_id=str(token.grant_id),
+        sent_at=timezone.now(),
+    )
+    rescue.keep(token.key, kept)
+    assert run(capsys, "oauth_tokens_refresh").strip() == "1 restored"
+    assert OAuthToken.objects.get().access_token == rescued.access_token
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan"])

@@ -97,7 +97,7 @@ def test_an_id_token_for_somebody_else(
 
 
 @pytest.mark.usefixtures("openid")
-@pytest.mark.parametrize("text", ["x", "a.b.c", "a.e30", "..", "a.WzFd.c", "a.\ud83d\ude00.c"])
+@pytest.mark.parametrize("text", ["x", "a.b.c", "a.e30", "..", "a.WzFd.c"])
 def test_an_id_token_that_is_none(client: Client, provider: Provider, text: str) -> None:
     provider.configure(override={"id_token": text})
     answer = connect(client)

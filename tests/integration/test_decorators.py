@@ -162,6 +162,21 @@ def test_a_provider_that_is_down(ask: Ask, token: OAuthToken, provider: Provider
     assert int(answer["Retry-After"]) > 1
 
 
+def test_a_page_may_look_at_the_user(
+    ask: Ask, token: OAuthToken, provider: Provider, settings: Settings, user: AbstractUser
+) -> None:
+    """Sites' own templates do, which an event loop does not allow."""
+    base = "{{ request.user.oauth_tokens.count }} connection{% block content %}{% endblock %}"
+    own = ("django.template.loaders.locmem.Loader", {"oauth_tokens/base.html": base})
+    loaders = [own, "django.template.loaders.app_directories.Loader"]
+    (template,) = settings.TEMPLATES
+    options = {**template["OPTIONS"], "loaders": loaders}
+    settings.TEMPLATES = [{**template, "APP_DIRS": False, "OPTIONS": options}]
+    age(token, EXPIRED)
+    provider.misbehave("status", status=503)
+    assert "1 connection" in ask().content.decode()
+
+
 def test_what_only_the_operator_can_mend_is_raised(
     ask: Ask, token: OAuthToken, provider: Provider
 ) -> None:

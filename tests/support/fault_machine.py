@@ -20,7 +20,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from oauth_tokens import exceptions, locks, rescue, transport
+from oauth_tokens import OAuthToken, exceptions, locks, rescue, transport
 from oauth_tokens.models import circuit
 from oauth_tokens.models.columns import StoredTokenSet
 from oauth_tokens.models.transitions import Transitions
@@ -42,8 +42,9 @@ class TimeLimit(BaseException):
 class Caller:
     """One process that makes one call."""
 
-    def __init__(self, world: World, call: Callable[[], Any]) -> None:
+    def __init__(self, world: World, what: str, call: Callable[[], Any]) -> None:
         self.world = world
+        self.what = what
         self.at = "start"
         self.dead = False
         self.stood_still = False
@@ -119,6 +120,9 @@ class StrictProvider:
             "expires_in": LIFETIME,
         }
 
+    def is_replay(self, token: str) -> bool:
+        return self.rotation == "strict" and token in self.used_at
+
     def refresh(self, token: str, now: float) -> tuple[int, dict[str, Any]]:
         family = family_of(token)
         used_at = self.used_at.setdefault(token, now)
@@ -175,8 +179,8 @@ class World:
     def pass_time(self, seconds: float) -> None:
         self.seconds += seconds
 
-    def call(self, function: Callable[[], Any]) -> Caller:
-        self.callers.append(Caller(self, function))
+    def call(self, what: str, function: Callable[[], Any]) -> Caller:
+        self.callers.append(Caller(self, what, function))
         return self.callers[-1]
 
     @property
@@ -209,6 +213,8 @@ class World:
                 sent, until = other.sending
                 if sent == token and until > self.monotonic():
                     self.violations.append(f"{token} is sent by two holders at once")
+        if caller.what != "unauthorized" and self.provider.is_replay(token) and self.alive(token):
+            self.violations.append(f"{token} is sent again while the access token lives")
         caller.sending = (token, deadline)
         status, body = self.provider.refresh(token, self.monotonic())
         lost, self.answer_is_lost = self.answer_is_lost, False
@@ -221,6 +227,11 @@ class World:
             self.received.append(body["refresh_token"])
         caller.gate("answered")
         return Response(status, {}, repr(body).replace("'", '"').encode())
+
+    def alive(self, refresh_token: str) -> bool:
+        """Whether there is something to lose with the grant of ``refresh_token``."""
+        row = OAuthToken.objects.first()
+        return row is not None and row.refresh_token == refresh_token and not row.is_expired
 
     def fail_database(self) -> None:
         if self.database_failures:
@@ -244,12 +255,17 @@ class World:
         for name, module in list(sys.modules.items()):
             if name.startswith("oauth_tokens.") and hasattr(module, "database_now"):
                 monkeypatch.setattr(module, "database_now", lambda _: self.now())
-        save, late, release, keep = (
+        claim, save, late, release, keep = (
+            Transitions.claim,
             Transitions.save_refreshed,
             Transitions.keep_late,
             locks.release,
             rescue.keep,
         )
+
+        def claiming(*arguments: Any) -> bool:
+            world.gate("to claim")
+            return claim(*arguments)
 
         def saving(row: Any, token_set: Any, *arguments: Any) -> bool:
             world.gate("to save")
@@ -274,6 +290,7 @@ class World:
 
             return call
 
+        monkeypatch.setattr(Transitions, "claim", claiming)
         monkeypatch.setattr(Transitions, "save_refreshed", saving)
         monkeypatch.setattr(Transitions, "keep_late", too_late)
         monkeypatch.setattr(locks, "release", unless_dead(release))
