@@ -135,6 +135,11 @@ class OAuthTokenAdmin(ReadOnly, TokenAdmin):
         here = match is None or str(match.url_name).startswith("oauth_tokens_")
         return not here and admin.ModelAdmin.has_delete_permission(self, request, obj)
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        # By filters in the address, what is not shown could be guessed letter by letter.
+        hidden = lookup.startswith(("extra", "encrypted_"))
+        return not hidden and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+
     def has_refresh_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("oauth_tokens.refresh_oauthtoken"))
 

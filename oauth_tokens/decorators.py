@@ -83,7 +83,8 @@ def _answer(request: HttpRequest, provider: str, error: OAuthTokenError) -> Http
         status = 403 if isinstance(error, InsufficientScope) else 401
         return _json(error.code, str(error), status, connect_url=url)
     query = urlencode({"next": _way_back(request)})
-    return HttpResponseRedirect(f"{url}{'&' if '?' in url else '?'}{query}")
+    target = f"{url}{'&' if '?' in url else '?'}{query}"
+    return HttpResponseRedirect(target, headers={"Cache-Control": "no-store"})
 
 
 def _unavailable(request: HttpRequest, provider: str, error: RefreshFailed) -> HttpResponse:

@@ -278,7 +278,6 @@ def _not_exchanged(provider: Provider, answer: Answer, status: int) -> ConnectFa
             cause=Cause.OPERATOR,
             code=answer.code,
             provider=provider.name,
-            description=answer.description,
         )
     return failing(provider, answer.code, retryable=answer.outage or status >= 500)
 

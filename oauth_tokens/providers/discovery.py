@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from .wire import Request, is_secure_url
 
 #: Seconds for which metadata is used without asking again, and between attempts that fail.
 FRESH_FOR = 86400.0
-RETRY_AFTER = 60.0
+RETRY_AFTER = 15.0
 _KEYS = (
     "authorization_endpoint",
     "token_endpoint",
@@ -27,8 +27,9 @@ _KEYS = (
     "authorization_response_iss_parameter_supported",
 )
 
+logger = logging.getLogger("oauth_tokens")
+
 _known: dict[str, tuple[float, Mapping[str, Any]]] = {}
-_lock = threading.Lock()
 on_change(_known.clear)
 
 
@@ -52,19 +53,25 @@ def discovered(provider: Provider) -> Provider:
 
 
 def _metadata(provider: Provider) -> Mapping[str, Any]:
-    issuer = provider.issuer
-    with _lock:
-        until, metadata = _known.get(issuer, (0.0, {}))
-        if time.monotonic() < until:
-            return metadata
+    # No lock: two threads that ask the same issuer do no harm, and one issuer that does not answer
+    # must not keep those waiting who want another's.
+    until, metadata = _known.get(provider.issuer, (0.0, {}))
+    if time.monotonic() >= until:
         try:
             metadata = _fetch(provider)
-            _known[issuer] = (time.monotonic() + FRESH_FOR, metadata)
+            until = time.monotonic() + FRESH_FOR
         except ProviderUnavailable:
-            if not metadata:
-                raise
-            _known[issuer] = (time.monotonic() + RETRY_AFTER, metadata)
-        return metadata
+            until = time.monotonic() + RETRY_AFTER
+        _known[provider.issuer] = (until, metadata)
+    if not metadata:
+        raise ProviderUnavailable(
+            f"The metadata of issuer {provider.issuer} could not be fetched. Check the issuer of "
+            f"provider {provider.name!r}, or set its endpoints.",
+            code="discovery_failed",
+            provider=provider.name,
+            retry_after=until - time.monotonic(),
+        )
+    return metadata
 
 
 def _fetch(provider: Provider) -> dict[str, Any]:
@@ -84,12 +91,8 @@ def _fetch(provider: Provider) -> dict[str, Any]:
             failure = f"http_{response.status}"
             continue
         return _verified(provider, response.body)
-    raise ProviderUnavailable(
-        f"The metadata of issuer {provider.issuer} could not be fetched ({failure}). Check the "
-        f"issuer of provider {provider.name!r}, or set its endpoints.",
-        code="discovery_failed",
-        provider=provider.name,
-    )
+    logger.warning("The metadata of %s could not be fetched: %s", provider.issuer, failure)
+    raise ProviderUnavailable(provider=provider.name)
 
 
 def _addresses(issuer: str) -> list[str]:
@@ -118,7 +121,11 @@ def _verified(provider: Provider, body: bytes) -> dict[str, Any]:
         )
     for key in _KEYS:
         value = metadata.get(key)
-        if key.endswith(("_endpoint", "_uri")) and value and not is_secure_url(str(value)):
+        # Plain http is for issuers of this machine only, not for what others say is on it.
+        secure = is_secure_url(str(value)) and (
+            str(value).startswith("https:") or not provider.issuer.startswith("https:")
+        )
+        if key.endswith(("_endpoint", "_uri")) and value and not secure:
             raise ProviderMisconfigured(
                 f"The metadata of provider {provider.name!r} has a {key} that is not https.",
                 code="insecure_endpoint",

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods
@@ -21,7 +22,7 @@ from ..connect import complete, start
 from ..exceptions import OAuthTokenError
 from ..providers.registry import get_provider, provider_names
 from ..words import Connection, display_name, without_secrets
-from .results import missing_page, problem_page
+from .results import missing_page, more_page, problem_page
 
 
 @login_required
@@ -53,6 +54,10 @@ def connect(request: HttpRequest, provider: str) -> HttpResponse:
 
     Query: ``next``, where to go in the end; ``scope``, scopes to ask for beyond the usual ones.
     """
+    asked = request.GET.get("scope", "").replace(",", " ").split()
+    if asked and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # A provider may consent by itself: another site must not choose what it consents to.
+        return more_page(request, display_name(provider), asked)
     try:
         url = start(
             request.session,
@@ -62,7 +67,7 @@ def connect(request: HttpRequest, provider: str) -> HttpResponse:
                 reverse("oauth_tokens:callback", kwargs={"provider": provider})
             ),
             next_url=next_url(request),
-            scope=request.GET.get("scope", "").replace(",", " ").split(),
+            scope=asked,
         )
     except OAuthTokenError as error:
         return problem_page(request, provider, error)
@@ -96,13 +101,16 @@ def callback(request: HttpRequest, provider: str) -> HttpResponse:
 @csrf_protect
 @login_required
 @never_cache
+@xframe_options_deny
 @require_http_methods(["GET", "POST"])
 def disconnect(request: HttpRequest, provider: str) -> HttpResponse:
     """Ask whether to disconnect (GET), and do so (POST). ``account``: its id; absent, all."""
     given = request.POST if request.method == "POST" else request.GET
     account = given.get("account")
     rows = _user(request).oauth_tokens.filter(provider=provider).exclude(status="revoking")
-    if account is not None:
+    if "\0" in f"{provider}{account}":
+        rows = rows.none()  # PostgreSQL refuses to look for it
+    elif account is not None:
         rows = rows.filter(account_id=account)
     found = [Connection(row) for row in without_secrets(rows)]
     name = display_name(provider)
@@ -120,7 +128,11 @@ def disconnect(request: HttpRequest, provider: str) -> HttpResponse:
             "next": next_url(request),
         }
         return render(request, "oauth_tokens/disconnect.html", context)
-    if request.method == "POST" and _user(request).oauth_tokens.disconnect(provider, account):
+    if (
+        request.method == "POST"
+        and found
+        and _user(request).oauth_tokens.disconnect(provider, account)
+    ):
         text = _("%(name)s is disconnected.") % {"name": name}
         _message(request, messages.SUCCESS, text)
     else:

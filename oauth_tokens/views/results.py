@@ -68,6 +68,17 @@ def missing_page(
     )
 
 
+def more_page(request: HttpRequest, name: str, scopes: list[str]) -> HttpResponse:
+    """Another site has sent the user here to allow more than usual: they decide."""
+    return result_page(
+        request,
+        status=200,
+        title=_("Allow more at %(name)s?") % {"name": name},
+        text=_("You will be asked to allow: %(scopes)s.") % {"scopes": ", ".join(scopes)},
+        links=[Link(_("Continue"), request.get_full_path())],
+    )
+
+
 def problem_page(
     request: HttpRequest, provider: str, error: OAuthTokenError, *, again: str = ""
 ) -> HttpResponse:

@@ -26,6 +26,7 @@ from django.db import OperationalError
 from oauth_tokens import OAuthToken, TokenEvent, exceptions, rescue, upkeep
 from oauth_tokens.models import PendingRevocation, ProviderCircuit
 from tests.support.fault_machine import (
+    LIFETIME,
     Caller,
     Killed,
     StrictProvider,
@@ -146,7 +147,7 @@ class Schedule:
             assert self.outcome_was_unknown, "the user is asked although nothing went wrong"
         elif isinstance(caller.result, OAuthToken):
             assert caller.result.status == "active"
-            # One that stood still with the answer in its hands may find it expired.
+            # Who stood still, or waited for one who did, may find a token that has expired.
             assert caller.result.seconds_left > 0 or caller.stood_still
 
     def the_user_acts(self) -> None:
@@ -158,7 +159,7 @@ class Schedule:
     def time_passes(self) -> None:
         seconds = self.note_choice([1, 3, 12, 40, 70, 400])
         for caller in self.world.active:
-            caller.stood_still |= caller.at != "waiting"
+            caller.stood_still |= caller.at != "waiting" or seconds > LIFETIME
             self.outcome_was_unknown |= seconds > 1 and caller.at in MAY_HAVE_SENT
         self.world.pass_time(seconds)
         if seconds > 10:

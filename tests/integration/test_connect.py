@@ -395,7 +395,8 @@ def test_a_provider_that_repeats_the_code_in_its_error(client: Client, provider:
     page = client.get(back).content.decode()
     assert code not in page
     assert CLIENT_SECRET not in page
-    assert "[...] [...] &lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "invalid_client" in page
 
 
 def test_a_provider_that_is_not_there(client: Client, configure: Callable[..., None]) -> None:

@@ -1,0 +1,213 @@
+"""What a hostile provider, network or neighbour can do, and cannot."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from django.contrib.auth.models import AbstractUser
+from django.utils import timezone
+
+from oauth_tokens import OAuthToken, exceptions, rescue, transport, upkeep
+from oauth_tokens.models import PendingRevocation
+from oauth_tokens.providers.registry import get_provider
+from oauth_tokens.providers.wire import Request, clean
+from tests.support.provider import Provider
+from tests.support.rows import EXPIRED, age
+from tests.support.token_endpoint import CLIENT_ID, CLIENT_SECRET
+
+
+@contextmanager
+def server(first: bytes, block: bytes = b"", pause: float = 0) -> Iterator[tuple[int, list[bytes]]]:
+    """Reads one request a connection, answers ``first`` and then ``block`` without end."""
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    peer, _ = listener.accept()
+                except OSError:
+                    return
+                with peer:
+                    received.append(peer.recv(65536))
+                    try:
+                        peer.sendall(first)
+                        while block:
+                            peer.sendall(block)
+                            time.sleep(pause)
+                    except OSError:
+                        pass
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1], received
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "block"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"a: b\r\n" * 8000),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"e" * 60000 + b"\r\nx\r\n"),
+        (OK + b"\r\n", b"x" * 65536),
+    ],
+    ids=["interim responses", "trailers", "chunk extensions", "body"],
+)
+def test_a_server_that_never_pauses_is_left(first: bytes, block: bytes) -> None:
+    with server(first, block) as (port, _), pytest.raises(transport.TransportError) as caught:
+        transport.send(Request("POST", f"http://127.0.0.1:{port}/", {}, "a=b"), timeout=60)
+    assert caught.value.reached
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    def use(port: int) -> None:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        transport._environment.cache_clear()
+
+    yield use
+    transport._environment.cache_clear()
+
+
+def test_a_request_lost_behind_a_proxy_has_reached_the_provider(
+    proxy: Callable[[int], None],
+) -> None:
+    with server(b"") as (port, received):
+        proxy(port)
+        with pytest.raises(transport.TransportError) as caught:
+            transport.send(Request("POST", "http://token.example/", {}, "a=b"), timeout=10)
+    assert caught.value.reached
+    assert len(received) == 1
+    assert received[0].startswith(b"POST http://token.example/")
+
+
+def test_a_proxy_that_drips_is_left_at_the_deadline(proxy: Callable[[int], None]) -> None:
+    with server(b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.05) as (port, _):
+        proxy(port)
+        started = time.monotonic()
+        with pytest.raises(transport.TransportError):
+            transport.send(Request("POST", "http://token.example/", {}, "a=b"), timeout=0.5)
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("secret", ["s3cret/with+signs=", "plain-secret"])
+def test_secrets_are_cut_out_in_any_encoding(secret: str) -> None:
+    forms = [secret, quote_plus(secret), base64.b64encode(secret.encode()).decode()]
+    for form in forms:
+        assert form not in clean(f"bad secret {form} given", [secret], 250)
+
+
+@pytest.mark.django_db
+def test_the_basic_header_never_gets_into_the_history(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    pair = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+    words = f"Basic {pair} refused, so was {quote_plus(token.refresh_token or '')}"
+    provider.misbehave(
+        "status", status=400, body={"error": "slow_down", "error_description": words}
+    )
+    with pytest.raises(exceptions.RefreshFailed):
+        user.oauth_tokens.get_valid("acme")
+    detail = token.events.get(code="slow_down").detail
+    assert "refused" in detail
+    assert pair.rstrip("=") not in detail
+    assert str(token.refresh_token) not in detail
+
+
+def kept(row: OAuthToken, provider: Provider, **changes: Any) -> rescue.Kept:
+    return rescue.Kept(
+        **{
+            "token_set": get_provider("acme").parse_token_response(provider.issue()),
+            "provider": "acme",
+            "client_id": row.client_id,
+            "version": row.version,
+            "grant_id": str(row.grant_id),
+            "sent_at": timezone.now(),
+            **changes,
+        }
+    )
+
+
+@pytest.mark.django_db
+def test_a_rescued_token_is_only_for_its_own_grant(token: OAuthToken, provider: Provider) -> None:
+    stranger = kept(token, provider, grant_id="another user's, in a restored database")
+    rescue.keep(token.key, stranger)
+    upkeep.restore_rescued()
+    row = OAuthToken.objects.get()
+    assert (row.version, row.access_token) == (token.version, token.access_token)
+
+
+@pytest.mark.django_db
+def test_a_rescued_token_without_a_row_is_given_back(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    orphan = kept(token, provider)
+    rescue.keep(token.key, orphan)
+    OAuthToken.objects.filter(pk=token.pk)._raw_delete("default")
+    upkeep.restore_rescued()
+    assert rescue.find(token.key) is None
+    assert PendingRevocation.objects.get().token == orphan.token_set.refresh_token
+    upkeep.revoke_pending()
+    assert len(provider.requests("revoke")) == 1
+    assert not PendingRevocation.objects.exists()
+
+
+@pytest.mark.django_db
+def test_an_entry_that_cannot_be_restored_does_not_stop_the_others(
+    user: AbstractUser, token: OAuthToken, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = user.oauth_tokens.store("acme", provider.issue(), account_id="other")
+    good = kept(other, provider)
+    rescue.keep(token.key, kept(token, provider))
+    rescue.keep(other.key, good)
+    restore = OAuthToken.save_rescued
+
+    def failing(row: OAuthToken, entry: rescue.Kept) -> None:
+        if row.pk == token.pk:
+            raise exceptions.DecryptionError
+        restore(row, entry)
+
+    monkeypatch.setattr(OAuthToken, "save_rescued", failing)
+    assert upkeep.restore_rescued() == 1
+    assert OAuthToken.objects.get(pk=other.pk).access_token == good.token_set.access_token
+    rescue.forget(token.key)
+
+
+@pytest.mark.django_db
+def test_deleting_a_user_gives_the_tokens_back(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    refresh_token = token.refresh_token
+    user.delete()
+    assert PendingRevocation.objects.get().token == refresh_token
+    assert upkeep.revoke_pending() == 1
+    assert len(provider.requests("revoke")) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("code", ["invalid_request", "unauthorized_client"])
+def test_one_row_does_not_shut_the_circuit_for_the_others(
+    user: AbstractUser, token: OAuthToken, provider: Provider, code: str
+) -> None:
+    age(token, EXPIRED)
+    other = user.oauth_tokens.store("acme", provider.issue(), account_id="other")
+    age(other, EXPIRED)
+    provider.misbehave("status", status=400, body={"error": code}, times=1)
+    with pytest.raises(exceptions.ProviderMisconfigured):
+        user.oauth_tokens.get_valid("acme", account="")
+    with pytest.raises(exceptions.RefreshFailed):  # backs off, and leaves the probes to others
+        user.oauth_tokens.get_valid("acme", account="")
+    assert user.oauth_tokens.get_valid("acme", account="other").version == other.version + 1
