@@ -38,11 +38,8 @@ def after_commit(call: Callable[[], object], using: str) -> None:
 
     Unlike ``transaction.on_commit`` this counts no transaction that a ``TestCase`` opened.
     """
-    connection = connections[using]
-    blocks: list[Any] = connection.atomic_blocks
-    if all(block._from_testcase for block in blocks) and connection.get_autocommit() == (
-        not blocks
-    ):
+    blocks: list[Any] = connections[using].atomic_blocks
+    if all(block._from_testcase for block in blocks):
         call()
     else:
         transaction.on_commit(call, using=using, robust=True)
@@ -60,12 +57,13 @@ def own_connection(using: str) -> Iterator[bool]:
         return
     callers = connections[using]
     own = callers.copy()
+    own.settings_dict["AUTOCOMMIT"] = True
     if own.vendor == "sqlite":
         own.settings_dict.setdefault("OPTIONS", {})["timeout"] = _SQLITE_WAIT
     connections[using] = own
     try:
-        _limit_lock_waits(own)
-        yield True
+        with _limited_lock_waits(own):
+            yield True
     finally:
         connections[using] = callers
         own.close()
@@ -76,11 +74,17 @@ def _is_private(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())  # type: ignore[attr-defined]
 
 
-def _limit_lock_waits(connection: BaseDatabaseWrapper) -> None:
-    statement = {
-        "postgresql": f"SET lock_timeout = {int(_LOCK_WAIT * 1000)}",
-        "mysql": f"SET SESSION innodb_lock_wait_timeout = {int(_LOCK_WAIT)}",
-    }.get(connection.vendor)
-    if statement:
+@contextmanager
+def _limited_lock_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    before, after = {
+        "postgresql": (f"SET lock_timeout = {int(_LOCK_WAIT * 1000)}", "RESET lock_timeout"),
+        "mysql": (f"SET SESSION innodb_lock_wait_timeout = {int(_LOCK_WAIT)}", ""),
+    }.get(connection.vendor, ("", ""))
+    if before:
         with connection.cursor() as cursor:
-            cursor.execute(statement)
+            cursor.execute(before)
+    yield
+    if after and connection.is_usable():
+        # A pool hands the connection to others next.
+        with connection.cursor() as cursor:
+            cursor.execute(after)

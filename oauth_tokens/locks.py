@@ -11,6 +11,7 @@ is seen, too, and any number of waiters wake at once without polling.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
@@ -31,6 +32,8 @@ _SLICE = 0.8
 _SOCKET_TIMEOUT = 1.0
 #: Milliseconds for which a late waiter can still see that an attempt ended.
 _DONE_FOR = 60_000
+#: The set of all names under which something is kept.
+_KEPT = "oauth_tokens:kept"
 
 _ACQUIRE = """
 local kept = redis.call('EXISTS', KEYS[2])
@@ -71,7 +74,7 @@ def acquire(name: str, attempt_id: str, lease: float) -> Acquired:
     Arguments:
         lease: seconds after which the lock goes by itself.
     """
-    keys = [_keys(name, attempt_id)[0], kept_key(name)]
+    keys = [_keys(name, attempt_id)[0], _kept_key(name)]
     answer = _call("acquire", keys, [attempt_id, int(lease * 1000)])
     if answer is None:
         return Acquired(None, None)
@@ -107,39 +110,42 @@ def wait(name: str, attempt_id: str, timeout: float) -> bool:
     return True
 
 
-def kept_key(name: str) -> str:
-    """Where :mod:`oauth_tokens.rescue` keeps a token set, in the same hash slot as the lock."""
-    return f"oauth_tokens:{{{name}}}:kept"
+def keep(name: str, value: bytes, ttl: float) -> bool:
+    """Keep ``value`` under ``name`` for ``ttl`` seconds; False where that did not work."""
+
+    def write(client: redis.Redis) -> bool:
+        client.sadd(_KEPT, name)
+        return bool(client.set(_kept_key(name), value, px=int(ttl * 1000)))
+
+    return bool(_do(write))
 
 
-def store(key: str, value: bytes, ttl: float) -> bool:
-    """Keep ``value`` under ``key``; False where that did not work."""
-    return _do(lambda client: client.set(key, value, px=int(ttl * 1000))) is not None
-
-
-def fetch(key: str) -> bytes | None:
-    """The value under ``key``, or None (also where Redis cannot be asked)."""
-    value: bytes | None = _do(lambda client: client.get(key))
+def kept(name: str) -> bytes | None:
+    """What is kept under ``name``, or None (also where Redis cannot be asked)."""
+    value: bytes | None = _do(lambda client: client.get(_kept_key(name)))
     return value
 
 
-def delete(key: str) -> None:
-    """Remove ``key``."""
-    _do(lambda client: client.delete(key))
+def drop(name: str) -> None:
+    """Keep nothing under ``name`` any more."""
+    _do(lambda client: (client.delete(_kept_key(name)), client.srem(_KEPT, name)))
 
 
-def scan(pattern: str, limit: int) -> list[str]:
-    """Up to ``limit`` keys that match ``pattern``."""
+def kept_names(limit: int) -> list[str]:
+    """Up to ``limit`` names under which something is kept."""
 
     def read(client: redis.Redis) -> list[str]:
-        found: list[str] = []
-        for key in client.scan_iter(match=pattern, count=500):
-            found.append(key.decode())
-            if len(found) >= limit:
-                break
-        return found
+        names = [name.decode() for name in itertools.islice(client.sscan_iter(_KEPT), limit)]
+        gone = [name for name in names if not client.exists(_kept_key(name))]
+        if gone:
+            client.srem(_KEPT, *gone)
+        return [name for name in names if name not in gone]
 
     return _do(read) or []
+
+
+def _kept_key(name: str) -> str:
+    return f"oauth_tokens:{{{name}}}:kept"
 
 
 def _keys(name: str, attempt_id: str) -> list[str]:

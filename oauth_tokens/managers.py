@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -45,7 +44,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
             raise not_connected(row.provider)
         for field in self.model._meta.concrete_fields:
             setattr(row, field.attname, getattr(found[0], field.attname))
-        row._read_at = found[0]._read_at
+        row._read_at, row._state.db = found[0]._read_at, found[0]._state.db
 
     def get_valid(
         self,
@@ -127,6 +126,10 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         if account is not None:
             where["account_id"] = account
         found: list[T] = read_rows(self.model, self.db, where)
+        primary = router.db_for_write(self.model, instance=user)
+        if not found and primary != self.db:
+            # A replica may not know yet that the user has just connected.
+            found = read_rows(self.model, primary, where)
         rows = [row for row in found if row.status != "revoking"]
         if len(rows) == 1:
             return rows[0]
@@ -192,7 +195,8 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
             )
         expires_at = parse_seconds(response.get("expires_at"))
         if expires_at is not None and "expires_in" not in response:
-            response["expires_in"] = max(expires_at - time.time(), 1.0)
+            using = router.db_for_write(self.model, instance=self._user("store"))
+            response["expires_in"] = max(expires_at - database_now(using).timestamp(), 1.0)
         return self.store_grant(
             provider,
             description.parse_token_response(response),
@@ -261,7 +265,8 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
             Whether there was anything to disconnect.
         """
         user = self._user("disconnect")
-        rows = self.filter(provider=provider).exclude(status="revoking")
+        primary = router.db_for_write(self.model, instance=user)
+        rows = self.using(primary).filter(provider=provider).exclude(status="revoking")
         if account is not None:
             rows = rows.filter(account_id=account)
         found = list(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connections, models
@@ -67,11 +67,18 @@ def read_rows(model: Any, using: str, where: Mapping[str, Any]) -> list[Any]:
     if reader is None:
         reader = _readers[key] = Reader(model, using, where)
     found = []
+    # Noted before the query: a pause while it runs must make leases seem shorter, never longer.
+    before = time.monotonic()
     for values in reader.read(using, where.values()):
         row = model.from_db(using, reader.names, values[:-1])
-        row.read_at(values[-1], time.monotonic())
+        row.read_at(_utc(values[-1], using), before)
         found.append(row)
     return found
+
+
+def _utc(now: datetime, using: str) -> datetime:
+    """What the clock said, whatever zone the database's other times are kept in."""
+    return now if connections[using].vendor == "postgresql" else now.replace(tzinfo=UTC)
 
 
 def database_now(using: str) -> datetime:
@@ -87,4 +94,4 @@ def database_now(using: str) -> datetime:
     with connection.cursor() as cursor:
         cursor.execute(sql)
         now: datetime = cursor.fetchone()[0]
-    return now if timezone.is_aware(now) else now.replace(tzinfo=connection.timezone)
+    return _utc(now, using)

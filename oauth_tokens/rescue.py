@@ -1,8 +1,8 @@
 """Token sets that the database would not take, kept until it does.
 
 After a provider has rotated a refresh token, its answer exists once. If saving it fails it goes to
-Redis, to a file that is synced to disk (``RESCUE_DIR``), and to this process's memory: to as many
-of them as will take it. Entries are encrypted and bound to their row; each is removed once saved.
+Redis and to a file that is synced to disk (``RESCUE_DIR``), or where neither takes it, to this
+process's memory. Entries are encrypted and bound to their row; each is removed once saved.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ KEPT_FOR = 30 * 86400
 LIMIT = 10_000
 
 _memory: dict[str, bytes] = {}
+# What the parent of a forked worker keeps is the parent's to save.
+os.register_at_fork(after_in_child=_memory.clear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,11 @@ def keep(key: str, kept: Kept) -> bool:
     """Keep a token set for the row named ``key``. False where only memory took it."""
     text = json.dumps(dataclasses.asdict(kept), default=_plain)
     entry = get_keyring().encrypt(text, _associated_data(key))
-    if len(_memory) < LIMIT:
-        _memory[key] = entry
-    in_redis = locks.store(locks.kept_key(key), entry, KEPT_FOR)
+    in_redis = locks.keep(key, entry, KEPT_FOR)
     on_disk = _write_file(key, entry)
     durable = in_redis or on_disk
+    if not durable and len(_memory) < LIMIT:
+        _memory[key] = entry
     logger.log(
         logging.WARNING if durable else logging.CRITICAL,
         "A refreshed token could not be saved and is kept %s until the database takes it",
@@ -83,7 +85,7 @@ def find(key: str, *, in_redis: bool = True) -> Kept | None:
     Arguments:
         in_redis: False where Redis has just said that it has nothing.
     """
-    fetched = locks.fetch(locks.kept_key(key)) if in_redis else None
+    fetched = locks.kept(key) if in_redis else None
     found: list[Kept] = []
     # Another process may have saved and forgotten what this one's memory still has.
     for entry in (fetched, _read_file(key), _memory.get(key)):
@@ -105,7 +107,7 @@ def find(key: str, *, in_redis: bool = True) -> Kept | None:
 def forget(key: str) -> None:
     """Remove what is kept for the row named ``key``: it has been saved."""
     _memory.pop(key, None)
-    locks.delete(locks.kept_key(key))
+    locks.drop(key)
     path = _path(key)
     if path is not None:
         with contextlib.suppress(OSError):
@@ -115,7 +117,7 @@ def forget(key: str) -> None:
 def kept_keys() -> Iterator[str]:
     """Names of the rows for which something is kept."""
     seen = set(_memory)
-    seen.update(key[key.index("{") + 1 : -6] for key in locks.scan(locks.kept_key("*"), LIMIT))
+    seen.update(locks.kept_names(LIMIT))
     folder = get_settings().RESCUE_DIR
     if folder and Path(folder).is_dir():
         names = (path.name.removesuffix(".rescued") for path in Path(folder).glob("*.rescued"))
@@ -127,6 +129,7 @@ def _write_file(key: str, entry: bytes) -> bool:
     path = _path(key)
     if path is None:
         return False
+    name = ""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent)
@@ -142,6 +145,8 @@ def _write_file(key: str, entry: bytes) -> bool:
             os.close(folder)
     except OSError as error:
         logger.error("RESCUE_DIR cannot be written (%s)", type(error).__name__)
+        with contextlib.suppress(OSError):
+            Path(name).unlink(missing_ok=True)
         return False
     return True
 

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, router
+from django.db import Error as DatabaseErrors
+from django.db import router
 from django.db.models import Q
 
 from . import rescue
 from .conf import get_settings
 from .exceptions import DecryptionError, OAuthTokenError
 from .models import OAuthToken, PendingRevocation, ProviderCircuit, TokenEvent
-from .models.transitions import send_notice
+from .models.notices import send_notice
 from .providers.registry import provider_names
 from .reader import database_now, read_rows
 from .refresh import Need, ensure
@@ -26,7 +27,7 @@ BATCH = 500
 #: Days for which history is kept.
 KEEP_EVENTS = 90
 
-Dispatch = Callable[[int, int], Any]
+Dispatch = Callable[[int, int], object]
 
 
 def database() -> str:
@@ -119,7 +120,7 @@ def restore_rescued() -> int:
     for key in rescue.kept_keys():
         try:
             restored += _restore(key)
-        except (DatabaseError, OAuthTokenError) as error:
+        except (DatabaseErrors, OAuthTokenError) as error:
             # One entry must not keep the others waiting.
             logger.error("A rescued token could not be restored (%s)", type(error).__name__)
     return restored
@@ -135,7 +136,9 @@ def _restore(key: str) -> bool:
         return False
     rows = read_rows(OAuthToken, using, {"id": int(pk)})
     if rows:
-        rows[0].save_rescued(kept)
+        # Committed before it is forgotten, whatever transaction the caller may be in.
+        with rows[0].own_connection():
+            rows[0].save_rescued(kept)
     else:
         # Its user disconnected, or is gone.
         PendingRevocation.of(
@@ -169,8 +172,11 @@ def send_due_notices() -> int:
     """Send the notices whose sender died between commit and send. Returns how many were sent."""
     using = database()
     now = database_now(using)
-    due = TokenEvent._base_manager.using(using).filter(notice_at__lte=now).select_related("token")
-    return sum(event.token is not None and send_notice(event, event.token) for event in due[:BATCH])
+    due = TokenEvent._base_manager.using(using).filter(notice_at__lte=now)
+    # Its user is gone, so there is nobody to tell.
+    due.filter(token__isnull=True).update(notice_at=None)
+    events = due.select_related("token")[:BATCH]
+    return sum(send_notice(event, event.token) for event in events if event.token is not None)
 
 
 def prune_events(days: int = KEEP_EVENTS) -> int:

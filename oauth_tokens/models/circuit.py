@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, models, transaction
+from django.db import Error as DatabaseErrors
+from django.db import models, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.utils.translation import gettext_lazy as _
 
@@ -66,16 +67,17 @@ class ProviderCircuit(models.Model):
         return self.provider
 
     @classmethod
-    def verdict(cls, provider: str, now: datetime, using: str) -> Verdict:
+    def verdict(cls, provider: str, now: datetime, using: str, *, probe: bool = True) -> Verdict:
         """Whether ``provider`` may be asked now. Of many callers one is let through to probe.
 
         Arguments:
             now: by the database's clock.
+            probe: whether the caller is going to ask the provider if it may.
         """
         circuit = cls._read(provider, using)
         if circuit is None or circuit.opened_at is None or circuit.probe_at is None:
             return _ALLOWED
-        if circuit.probe_at <= now:
+        if probe and circuit.probe_at <= now:
             claimed = cls._base_manager.using(using).filter(
                 pk=circuit.pk, probe_at=circuit.probe_at, opened_at__isnull=False
             )
@@ -156,13 +158,14 @@ class RowCircuit:
     def __init__(self, row: Transitions) -> None:
         self.row = row
 
-    def verdict(self) -> Verdict:
-        return ProviderCircuit.verdict(self.row.provider, self.row.now(), self.row.database)
+    def verdict(self, *, probe: bool = True) -> Verdict:
+        row = self.row
+        return ProviderCircuit.verdict(row.provider, row.now(), row.database, probe=probe)
 
     def succeeded(self) -> None:
         try:
             ProviderCircuit.succeeded(self.row.provider, self.row.database)
-        except DatabaseError:
+        except DatabaseErrors:
             # The answer itself has been saved or rescued; the circuit closes with the next one.
             logger.warning("The circuit of %s could not be closed", self.row.provider)
 

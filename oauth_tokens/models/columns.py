@@ -83,7 +83,15 @@ class StoredTokenSet(models.Model):
     created_at = models.DateTimeField(_("connected"))
     updated_at = models.DateTimeField(_("updated"))
 
-    #: Columns that only the protocol's transitions write.
+    #: What save() writes of an existing row where it is not told: an instance read earlier must not
+    #: undo what has happened since.
+    EDITABLE: ClassVar[tuple[str, ...]] = (
+        "account_label",
+        "extra",
+        "expires_at",
+        "refresh_token_expires_at",
+    )
+    #: What save() never writes.
     PROTECTED: ClassVar[frozenset[str]] = frozenset(
         {
             "encrypted_access_token",

@@ -103,9 +103,9 @@ class Grants(Transitions):
             values["encrypted_spare_refresh_token"] = None
             values.setdefault("refresh_token_expires_at", None)
             values.setdefault("encrypted_refresh_token", None)
+            values.update(UNCLAIMED)
         values.update(
             CALM,
-            **UNCLAIMED,
             status=self.Status.ACTIVE,
             requested_scope=" ".join(sorted(asked)),
             client_id=provider.client_id,

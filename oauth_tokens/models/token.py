@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
+from asgiref.sync import sync_to_async
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -51,7 +52,8 @@ class OAuthToken(Grants):
         return request
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """As Django's, but an instance read earlier never writes older tokens over newer ones.
+        """As Django's, but of an existing row only what ``EDITABLE`` or ``update_fields`` names: an
+        instance read earlier never writes older tokens over newer ones.
 
         Raises:
             ValueError: ``update_fields`` names a column that only a refresh may write.
@@ -65,13 +67,8 @@ class OAuthToken(Grants):
                     "stored newer ones. Use user.oauth_tokens.store()."
                 )
             if wanted is None:
-                kwargs["update_fields"] = [
-                    field.name
-                    for field in self._meta.concrete_fields
-                    if not field.primary_key
-                    and field.name not in self.PROTECTED
-                    and field.attname not in self.get_deferred_fields()
-                ]
+                deferred = self.get_deferred_fields()
+                kwargs["update_fields"] = [name for name in self.EDITABLE if name not in deferred]
         super().save(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -108,6 +105,10 @@ class OAuthToken(Grants):
 
     def _beyond(self, trigger: str, version: int | None = None) -> Need:
         return Need(trigger, beyond_version=self.version if version is None else version)
+
+    async def adisconnect(self) -> None:
+        """See disconnect()."""
+        await sync_to_async(self.disconnect)()
 
     def disconnect(self) -> None:
         """Revoke at the provider (RFC 7009) and forget; see ``user.oauth_tokens.disconnect``."""

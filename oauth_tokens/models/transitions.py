@@ -6,7 +6,6 @@ history row inside. Times are the database's.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from functools import cache
 from typing import Any, cast
 
 from django.db import connections, models, router
+from django.utils.crypto import salted_hmac
 
 from .. import signals
 from ..conf import get_settings
@@ -29,6 +29,7 @@ from ..writer import change_row
 from .circuit import RowCircuit
 from .columns import StoredTokenSet
 from .event import TokenEvent
+from .notices import send_notice
 from .revocation import PendingRevocation
 
 logger = logging.getLogger("oauth_tokens")
@@ -52,8 +53,7 @@ class Transitions(StoredTokenSet):
     @property
     def key(self) -> str:
         """Names this row in locks and rescue store, which several sites may share."""
-        values = connections[self.database].settings_dict
-        return f"{_place(values['HOST'], values['PORT'], values['NAME'])}:{self.pk}"
+        return f"{_site(connections[self.database].settings_dict['NAME'])}:{self.pk}"
 
     @property
     def circuit(self) -> RowCircuit:
@@ -138,14 +138,15 @@ class Transitions(StoredTokenSet):
         """Store a token set from the rescue store."""
         same = (self.version, str(self.grant_id)) == (kept.version, kept.grant_id)
         if not (same and self.save_refreshed(kept.token_set, kept.sent_at, "restored", 0.0)):
-            self.keep_late(kept.token_set, kept.grant_id)
+            self.keep_late(kept.token_set, kept.grant_id, kept.sent_at)
 
-    def keep_late(self, token_set: TokenSet, grant_id: str) -> None:
+    def keep_late(self, token_set: TokenSet, grant_id: str, sent_at: datetime) -> None:
         """A token set that came too late: as spare beside a newer one of the same grant; given back
         to the provider where the user has reconnected or disconnected meanwhile.
 
         Arguments:
             grant_id: of the row whose refresh token was sent to get it.
+            sent_at: when that was.
 
         Raises:
             TokenNotConnected: the row is gone.
@@ -157,8 +158,18 @@ class Transitions(StoredTokenSet):
             raise
         if str(self.grant_id) != grant_id or self.status == self.Status.REVOKING:
             self._give_back(token_set)
-        elif token_set.refresh_token and self.access_token != token_set.access_token:
-            # The same access token: it is ours that was saved, and only the answer was lost.
+        elif self.last_refreshed_at == sent_at or not token_set.refresh_token:
+            # It is this one that was saved, by somebody else or without our learning of it.
+            return
+        elif self._held and self.attempt_id == self._held:
+            # store() has replaced the access token meanwhile; the refresh token is the one we sent.
+            column = "encrypted_refresh_token"
+            self._change(
+                {column: self._seal(column, token_set.refresh_token), **UNCLAIMED},
+                self._event(TokenEvent.Kind.REFRESHED, code="late"),
+                attempt_id=self._held,
+            )
+        else:
             column = "encrypted_spare_refresh_token"
             kept = self._change(
                 {column: self._seal(column, token_set.refresh_token)},
@@ -166,7 +177,7 @@ class Transitions(StoredTokenSet):
                 grant_id=self.grant_id,
             )
             if not kept:
-                self.keep_late(token_set, grant_id)
+                self.keep_late(token_set, grant_id, sent_at)
 
     def use_spare(self) -> bool:
         """Make the spare the refresh token, under the claim; False where there is none."""
@@ -178,7 +189,7 @@ class Transitions(StoredTokenSet):
             "encrypted_spare_refresh_token": None,
         }
         event = self._event(TokenEvent.Kind.SPARE_USED)
-        return self._change(changes, event, attempt_id=self.attempt_id)
+        return self._change(changes, event, attempt_id=self._held)
 
     def record_failure(
         self, code: str, description: str, delay: float, *, keep_claim: bool
@@ -205,7 +216,7 @@ class Transitions(StoredTokenSet):
             **self._freed(keep_claim),
         }
         event = self._event(TokenEvent.Kind.REFRESH_FAILED, code=code, detail=description)
-        if not self._change(changes, event, attempt_id=self.attempt_id):
+        if not self._change(changes, event, attempt_id=self._held):
             # Somebody else has the row by now, and maybe a newer token.
             self.reload()
             return
@@ -220,7 +231,7 @@ class Transitions(StoredTokenSet):
         """
         later = self.now() + timedelta(seconds=delay)
         changes = {"refresh_at": later, "retry_at": later, **self._freed(keep)}
-        self._change(changes, attempt_id=self.attempt_id)
+        self._change(changes, attempt_id=self._held)
 
     def require_reauthentication(self, code: str, description: str = "") -> None:
         """Only the user can mend this row now. Once per transition, whoever calls."""
@@ -249,7 +260,10 @@ class Transitions(StoredTokenSet):
         """Send the signals of what was committed. Receivers' errors are logged, never raised."""
         notices, self._notices = self.__dict__.get("_notices", []), []
         for notice in notices:
-            notice()
+            try:
+                notice()
+            except Exception:
+                logger.exception("A notice of %r could not be sent", self)
 
     def _notify(self, signal: Any, **arguments: Any) -> None:
         self._later(lambda: signal.send_robust(sender=type(self), token=self, **arguments))
@@ -345,8 +359,9 @@ class Transitions(StoredTokenSet):
 
 
 @cache
-def _place(*parts: object) -> str:
-    return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:12]
+def _site(database: object) -> str:
+    """Names this site's database, the same from wherever it is reached: it may have failed over."""
+    return salted_hmac("oauth_tokens.key", str(database), algorithm="sha256").hexdigest()[:12]
 
 
 UNCLAIMED: dict[str, Any] = {
@@ -365,25 +380,3 @@ CALM: dict[str, Any] = {
 
 def _after(start: datetime, seconds: float | None) -> datetime | None:
     return None if seconds is None else start + timedelta(seconds=seconds)
-
-
-#: Seconds after which a notice whose sender died is sent by the next one who looks.
-NOTICE_LEASE = timedelta(seconds=60)
-
-
-def send_notice(event: TokenEvent, token: Transitions) -> bool:
-    """Send the signal of a transition, once: whoever claims the event sends it.
-
-    The claim is a lease, so that a crash between commit and send delays the notice, not more.
-    """
-    rows = TokenEvent._base_manager.using(token.database).filter(pk=event.pk)
-    due = event.notice_at
-    # On a connection of its own: in the caller's transaction a rollback would send it twice.
-    with token.own_connection():
-        mine = due and rows.filter(notice_at=due).update(notice_at=due + NOTICE_LEASE)
-    if not mine:
-        return False
-    signals.reauth_required.send_robust(sender=type(token), token=token, code=event.code)
-    with token.own_connection():
-        rows.update(notice_at=None)
-    return True

@@ -389,4 +389,4 @@ class Provider:
             # 0 is an offline token without end (Keycloak).
             if seconds is not None:
                 return seconds or None
-        return self.refresh_token_lifetime
+        return self.refresh_token_lifetime if is_token(token.get("refresh_token")) else None

@@ -60,17 +60,14 @@ def _metadata(provider: Provider) -> Mapping[str, Any]:
         try:
             metadata = _fetch(provider)
             until = time.monotonic() + FRESH_FOR
-        except ProviderUnavailable:
+        except (ProviderUnavailable, ProviderMisconfigured):
             until = time.monotonic() + RETRY_AFTER
+            if not metadata:
+                _known[provider.issuer] = (until, metadata)
+                raise
         _known[provider.issuer] = (until, metadata)
     if not metadata:
-        raise ProviderUnavailable(
-            f"The metadata of issuer {provider.issuer} could not be fetched. Check the issuer of "
-            f"provider {provider.name!r}, or set its endpoints.",
-            code="discovery_failed",
-            provider=provider.name,
-            retry_after=until - time.monotonic(),
-        )
+        raise _unavailable(provider, until - time.monotonic())
     return metadata
 
 
@@ -92,7 +89,17 @@ def _fetch(provider: Provider) -> dict[str, Any]:
             continue
         return _verified(provider, response.body)
     logger.warning("The metadata of %s could not be fetched: %s", provider.issuer, failure)
-    raise ProviderUnavailable(provider=provider.name)
+    raise _unavailable(provider, RETRY_AFTER)
+
+
+def _unavailable(provider: Provider, retry_after: float) -> ProviderUnavailable:
+    return ProviderUnavailable(
+        f"The metadata of issuer {provider.issuer} could not be fetched. Check the issuer of "
+        f"provider {provider.name!r}, or set its endpoints.",
+        code="discovery_failed",
+        provider=provider.name,
+        retry_after=retry_after,
+    )
 
 
 def _addresses(issuer: str) -> list[str]:

@@ -9,6 +9,7 @@ import base64
 import email.utils
 import enum
 import json
+import math
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -117,10 +118,15 @@ def is_token(value: object) -> bool:
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
-def storable(value: object) -> Any:
-    """A JSON value without the characters that databases refuse."""
-    text = json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
-    return json.loads(text.replace("\\u0000", ""))
+def storable(value: Any) -> Any:
+    """A JSON value without what databases refuse: NUL, lone surrogates, numbers that are none."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode(errors="replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    return [storable(item) for item in value] if isinstance(value, list) else value
 
 
 def parse_body(response: Response) -> dict[str, Any]:

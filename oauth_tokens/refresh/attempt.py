@@ -6,7 +6,7 @@ import logging
 import random
 import time
 
-from django.db import DatabaseError, InterfaceError
+from django.db import Error as DatabaseErrors
 from django.views.decorators.debug import sensitive_variables
 
 from .. import rescue
@@ -163,9 +163,9 @@ class Attempt:
                 if row.version != version or not row.save_refreshed(
                     token_set, self.sent_at, trigger, duration
                 ):
-                    row.keep_late(token_set, grant_id)
+                    row.keep_late(token_set, grant_id, self.sent_at)
                 return
-            except (DatabaseError, InterfaceError) as error:
+            except DatabaseErrors as error:
                 logger.warning(
                     "oauth_tokens: saving a refreshed token of %s failed (%s)",
                     row.provider,

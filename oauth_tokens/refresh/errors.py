@@ -40,6 +40,7 @@ def undecryptable(row: Row, error: DecryptionError) -> OAuthTokenError:
     A key that is not configured is the operator's slip and must not cost any user a connection.
     """
     if error.code == "unknown_key":
+        error.provider = row.provider
         return error
     row.require_reauthentication("undecryptable")
     return reauthentication_required(row, "undecryptable")

@@ -11,13 +11,13 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TypeVar
 
-from django.db import DatabaseError
+from django.db import Error as DatabaseErrors
 
 from .. import locks, rescue
 from ..conf import get_settings
 from ..exceptions import DecryptionError, OAuthTokenError, RefreshFailed
 from ..providers.base import Provider
-from ..providers.registry import resolve_provider
+from ..providers.registry import get_provider, resolve_provider
 from .attempt import SAVE_MARGIN, Attempt, within_grace
 from .errors import (
     not_connected,
@@ -102,10 +102,10 @@ def _refresh(row: Row, need: Need, deadline: float) -> None:
 
 
 def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
-    poll = POLL_FIRST
+    poll, ended = POLL_FIRST, ""
     while True:
         attempt_id = uuid.uuid4().hex
-        holder, kept = locks.acquire(row.key, attempt_id, get_settings().LOCK_TIMEOUT)
+        holder, kept = locks.acquire(row.key, attempt_id, _lock_lease(row))
         if holder is None:
             try:
                 if not row.was_just_read:
@@ -123,6 +123,11 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
         if holder is None or not locks.wait(row.key, holder, remaining):
             time.sleep(min(poll, remaining) * random.uniform(0.5, 1.0))  # noqa: S311
             poll = min(poll * 1.5, POLL_LAST)
+        elif ended == holder:
+            # It ended without giving up its claim, as a killed task does: there is no other sign.
+            time.sleep(POLL_LAST)
+        else:
+            ended = holder
         row.reload()
         if _settled(row, need):
             return
@@ -140,6 +145,9 @@ def _settled(row: Row, need: Need, kept: bool | None = None) -> bool:
     if wait > 0 and need.trigger != "forced":
         if need.served_by(row):
             return True
+        verdict = row.circuit.verdict(probe=False)
+        if not verdict.allowed:
+            raise provider_failing(row, verdict.code, verdict.operator, verdict.retry_after)
         raise RefreshFailed(
             f"{row.provider} is failing ({row.error_code}); the next attempt is in {wait:.0f} s.",
             code=row.error_code or "backing_off",
@@ -225,13 +233,21 @@ def _must_be_wise(row: Row, need: Need, provider: Provider) -> None:
 def _claim(row: Row, attempt_id: str, lease: float) -> bool:
     try:
         return row.claim(attempt_id, lease)
-    except DatabaseError as error:
+    except DatabaseErrors as error:
         raise RefreshFailed(
             f"The token of {row.provider} cannot be refreshed while the row or database is locked, "
             "maybe by this very transaction. Get the token before the transaction writes.",
             code="database_locked",
             provider=row.provider,
         ) from error
+
+
+def _lock_lease(row: Row) -> float:
+    """The lock goes when the claim lapses: no later, or it keeps others from taking over."""
+    try:
+        return _lease(get_provider(row.provider))
+    except OAuthTokenError:
+        return get_settings().LOCK_TIMEOUT
 
 
 def _lease(provider: Provider) -> float:

@@ -89,18 +89,21 @@ def test_without_redis_every_caller_goes_on(configure: Callable[..., None], url:
     assert locks.acquire("row", "two", 10).holder is None
     assert locks.wait("row", "one", 5) is False
     locks.release("row", "one")
-    assert locks.fetch("key") is None
-    assert locks.store("key", b"value", 10) is False
-    assert locks.scan("key*", 10) == []
+    assert locks.kept("row") is None
+    assert locks.keep("row", b"value", 10) is False
+    assert locks.kept_names(10) == []
     assert time.monotonic() - start < 1
 
 
 def test_values_are_kept_for_their_time() -> None:
-    assert locks.store("key:1", b"value", 0.1)
-    assert locks.fetch("key:1") == b"value"
-    assert locks.scan("key:*", 10) == ["key:1"]
+    assert locks.keep("one", b"value", 0.1)
+    assert locks.kept("one") == b"value"
+    assert locks.kept_names(10) == ["one"]
+    assert locks.acquire("one", "attempt", 10).kept is True
     time.sleep(0.15)
-    assert locks.fetch("key:1") is None
-    locks.store("key:2", b"value", 10)
-    locks.delete("key:2")
-    assert locks.fetch("key:2") is None
+    assert locks.kept("one") is None
+    assert locks.kept_names(10) == []
+    locks.keep("two", b"value", 10)
+    locks.drop("two")
+    assert locks.kept("two") is None
+    assert locks.kept_names(10) == []

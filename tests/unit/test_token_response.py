@@ -112,7 +112,9 @@ def test_token_type(value: object, token_type: str) -> None:
         ({"refresh_token_expires_in": 15897600}, 15897600),
         ({"refresh_expires_in": "1800"}, 1800),
         ({"refresh_expires_in": 0}, None),
-        ({}, 77),
+        ({"refresh_token": "new"}, 77),
+        # The known end of the one that stays in use is not moved.
+        ({}, None),
     ],
 )
 def test_refresh_token_lifetime(response: dict[str, Any], seconds: float | None) -> None:

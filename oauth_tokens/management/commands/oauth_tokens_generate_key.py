@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from oauth_tokens.conf import KEY_BYTES
+from oauth_tokens.encryption import generate_key
 
 
 class Command(BaseCommand):
@@ -17,4 +15,4 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode())
+        self.stdout.write(generate_key())
