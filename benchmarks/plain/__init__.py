@@ -1,0 +1,1 @@
+"""A token model as one would write it without any of this."""
