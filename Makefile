@@ -34,8 +34,8 @@ test-all: $(VENV)/.installed-test ## as test, with the slow tiers, and on MariaD
 lint: $(VENV)/.installed-dev ## ruff, mypy, and the import-direction test
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
-	@$(bin)/mypy
-	@$(bin)/python -m pytest -q -p no:randomly tests/unit/test_architecture.py
+	@unset DATABASE_URL REDIS_URL; $(bin)/mypy
+	@unset DATABASE_URL REDIS_URL; $(bin)/python -m pytest -q -p no:randomly tests/unit/test_architecture.py
 
 format: $(VENV)/.installed-dev ## let ruff mend what it can
 	@$(bin)/ruff check --fix .
