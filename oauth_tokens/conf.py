@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -88,6 +89,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "REVOKE_ON_LOGOUT": (bool,),
     "RESCUE_DIR": (str,),
 }
+_REDIS_URL = re.compile(r"(redis|rediss|unix)://.")
 _SMALLEST = {"HTTP_TIMEOUT": 0.1, "MAX_RETRIES": 1, "LOCK_TIMEOUT": 1, "DEFAULT_EXPIRES_IN": 1}
 
 
@@ -125,6 +127,12 @@ def settings_problems() -> Iterator[Problem]:
 
 def _type_problem(key: str, value: object) -> Problem | None:
     expected = _TYPES.get(key, (int, float))
+    if key == "REDIS_URL" and isinstance(value, str) and value and not _REDIS_URL.match(value):
+        return Problem(
+            "oauth_tokens.E003",
+            f"{NAME}['REDIS_URL'] is no address of a Redis server.",
+            "Write it as redis://host:6379/0, rediss:// for TLS, or unix:///path.",
+        )
     wrong = not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)
     if wrong:
         names = " or ".join(t.__name__ for t in expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -174,7 +175,8 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         response without a refresh token leaves the stored one in use.
 
         Arguments:
-            token_response: the fields of the response; ``expires_at`` (Unix time) is understood.
+            token_response: the fields of the response. ``expires_at`` (Unix time), as clients that
+                keep responses add it, counts more than ``expires_in``.
             extra: to keep with it.
 
         Raises:
@@ -193,16 +195,13 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
                 f"{provider} answered with an error, not with a token. Do not store it.",
                 provider=provider,
             )
+        token_set = description.parse_token_response(response)
         expires_at = parse_seconds(response.get("expires_at"))
-        if expires_at is not None and "expires_in" not in response:
+        if expires_at is not None:
             using = router.db_for_write(self.model, instance=self._user("store"))
-            response["expires_in"] = max(expires_at - database_now(using).timestamp(), 1.0)
-        return self.store_grant(
-            provider,
-            description.parse_token_response(response),
-            account_id=account_id,
-            extra=extra,
-        )
+            left = max(expires_at - database_now(using).timestamp(), 0.0)
+            token_set = replace(token_set, expires_in=left)
+        return self.store_grant(provider, token_set, account_id=account_id, extra=extra)
 
     async def astore(
         self,

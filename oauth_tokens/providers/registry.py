@@ -202,10 +202,12 @@ def _missing_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Pr
             "Register your site with the provider and set the client_id that it gives you.",
         )
     method = values.get("token_endpoint_auth_method")
-    if method in ("client_secret_basic", "client_secret_post") and not values.get("client_secret"):
+    needed = method in ("client_secret_basic", "client_secret_post")
+    empty = "client_secret" in values and method != "none"
+    if (needed or empty) and not values.get("client_secret"):
         yield conf.Problem(
             "oauth_tokens.E016",
-            f"{where} has no client_secret, which {method} needs.",
+            f"{where} has no client_secret, or an empty one.",
             "Set client_secret, or token_endpoint_auth_method to 'none' for a public client.",
         )
     if not values.get("issuer"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -116,6 +117,18 @@ def test_expiry_of_each_spelling(
     token = user.oauth_tokens.store("acme", response)
     left = (token.expires_at - timezone.now()).total_seconds()
     assert expected - 5 < left <= expected
+
+
+@pytest.mark.parametrize("ago", [500, -1800])
+def test_what_a_client_kept_is_as_old_as_it_is(
+    user: AbstractUser, provider: Provider, ago: int
+) -> None:
+    kept = {**provider.issue(), "expires_in": 3600, "expires_at": time.time() - ago}
+    token = user.oauth_tokens.store("acme", kept)
+    assert token.is_expired is (ago > 0)
+    if ago < 0:
+        assert abs(token.seconds_left + ago) < 5
+    assert user.oauth_tokens.get_valid("acme").version == (2 if ago > 0 else 1)
 
 
 @pytest.mark.parametrize("refresh_token", ["absent", None, ""])

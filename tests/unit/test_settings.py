@@ -73,6 +73,7 @@ def test_sound_settings_have_no_problem(settings: Settings, value: dict[str, Any
         ({"MAX_RETRIES": 1.5}, "E003", "must be int", "MAX_RETRIES"),
         ({"REVOKE_ON_LOGOUT": 1}, "E003", "must be bool", "REVOKE_ON_LOGOUT"),
         ({"REDIS_URL": None}, "E003", "must be str", "REDIS_URL"),
+        ({"REDIS_URL": "localhost:6379"}, "E003", "no address of a Redis", "redis://host"),
         ({"PROVIDERS": []}, "E003", "must be dict", "PROVIDERS"),
         ({"ENCRYPTION_KEYS": []}, "E004", "has no key", "oauth_tokens_generate_key"),
         ({"ENCRYPTION_KEYS": None}, None, "ENCRYPTION_KEYS", "oauth_tokens_generate_key"),
@@ -120,6 +121,12 @@ def test_a_missing_setting_is_one_problem(settings: Settings, value: Any) -> Non
         ({"token_endpoint": "http://127.0.0.1.evil.example"}, "E014", "not an https", "https"),
         ({"token_endpoint": "acme.example/token"}, "E014", "not an https", "https"),
         ({"client_id": ""}, "E015", "no client_id", "Register"),
+        (
+            {"client_secret": ""},
+            "E016",
+            "an empty one",
+            "public client",
+        ),
         (
             {"client_secret": "", "token_endpoint_auth_method": "client_secret_post"},
             "E016",

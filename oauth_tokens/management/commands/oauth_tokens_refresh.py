@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
+import time
 from argparse import ArgumentParser
 from collections import Counter
 from types import FrameType
@@ -13,6 +13,21 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, close_old_connections
 
 from oauth_tokens import upkeep
+
+
+class _Ended:
+    """Whether the process was told to end.
+
+    No ``threading.Event``: a handler that sets one while the same thread waits for it can hang.
+    """
+
+    def __init__(self) -> None:
+        self.told = False
+
+    def wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self.told and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.2))
 
 
 class _Stopped(Exception):
@@ -33,25 +48,25 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         pause = options["loop"]
         if pause is None:
-            self.stdout.write(self._sweep(threading.Event()))
+            self.stdout.write(self._sweep(_Ended()))
             return
         if not pause > 0:
             raise CommandError("--loop takes a number of seconds greater than 0.")
-        ended = threading.Event()
+        ended = _Ended()
 
         def end(number: int, frame: FrameType | None) -> None:
-            ended.set()
+            ended.told = True
 
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            while not ended.is_set():
+            while not ended.told:
                 self._sweep_and_survive(ended)
                 ended.wait(pause)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _sweep_and_survive(self, ended: threading.Event) -> None:
+    def _sweep_and_survive(self, ended: _Ended) -> None:
         """A database that fails for a while ends no service: the next sweep finds what is due."""
         try:
             self.stdout.write(self._sweep(ended))
@@ -59,12 +74,12 @@ class Command(BaseCommand):
             self.stderr.write(f"sweep failed: {type(error).__name__}")
         close_old_connections()
 
-    def _sweep(self, ended: threading.Event) -> str:
+    def _sweep(self, ended: _Ended) -> str:
         """One sweep; returns what it did, in a line."""
         outcomes: Counter[str] = Counter()
 
         def refresh(pk: int, version: int) -> None:
-            if ended.is_set():
+            if ended.told:
                 raise _Stopped
             outcomes[upkeep.refresh_one(pk, version)] += 1
 
