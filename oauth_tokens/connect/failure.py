@@ -17,7 +17,7 @@ class Cause(enum.Enum):
 
     #: The user said no.
     DENIED = "denied"
-    #: Not what this session asked for, or asked for too long ago.
+    #: Not what this login session asked for, or asked for too long ago.
     STALE = "stale"
     #: The answer is not one that this provider should give: it may be someone else's.
     REJECTED = "rejected"
@@ -33,7 +33,7 @@ class ConnectFailed(OAuthTokenError):
     Arguments:
         cause: whose doing it is.
         description: the provider's own words, shortened; to be escaped.
-        started: the request that failed, where it was one of this session's.
+        started: the request that failed, where it was one of this login session's.
     """
 
     default_code = "connect_failed"
@@ -81,7 +81,7 @@ class Started:
 
 def stale(code: str, provider_name: str) -> ConnectFailed:
     return ConnectFailed(
-        "The answer belongs to no request of this session that is still open. Start again.",
+        "The answer belongs to no request of this login session that is still open. Start again.",
         cause=Cause.STALE,
         code=code,
         provider=provider_name,

@@ -37,6 +37,8 @@ class StoredTokenSet(models.Model):
         settings.AUTH_USER_MODEL,
         verbose_name=_("user"),
         on_delete=models.CASCADE,
+        # The unique constraint begins with it; one index less to write at each refresh.
+        db_index=False,
         related_name="oauth_tokens",
     )
     provider = models.CharField(_("provider"), max_length=64)

@@ -19,8 +19,6 @@ class TokenEvent(models.Model):
         REFRESHED = "refreshed", _("refreshed")
         REFRESH_FAILED = "refresh_failed", _("refresh failed")
         REAUTH_REQUIRED = "reauth_required", _("re-authentication required")
-        RESCUED = "rescued", _("kept aside, the database failing")
-        RESTORED = "restored", _("restored from the rescue store")
         SPARE_KEPT = "spare_kept", _("late answer kept as spare")
         SPARE_USED = "spare_used", _("spare refresh token tried")
         DISCONNECTED = "disconnected", _("disconnected")
