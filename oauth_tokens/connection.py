@@ -83,8 +83,10 @@ def _limited_lock_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
     if before:
         with connection.cursor() as cursor:
             cursor.execute(before)
-    yield
-    if after and connection.is_usable():
-        # A pool hands the connection to others next.
-        with connection.cursor() as cursor:
-            cursor.execute(after)
+    try:
+        yield
+    finally:
+        if after and connection.is_usable():
+            # A pool hands the connection to others next.
+            with connection.cursor() as cursor:
+                cursor.execute(after)

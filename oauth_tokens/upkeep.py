@@ -35,7 +35,7 @@ def database() -> str:
     return router.db_for_write(OAuthToken)
 
 
-def dispatch_due(dispatch: Dispatch, *, limit: int = 100_000) -> int:
+def dispatch_due(dispatch: Dispatch) -> int:
     """Hand every row that is due for a refresh to ``dispatch(pk, version)``, the oldest first.
 
     ``refresh_at`` is pushed forward for each row handed over, so that a backlog is never handed
@@ -60,10 +60,7 @@ def dispatch_due(dispatch: Dispatch, *, limit: int = 100_000) -> int:
         if circuit.probe_at is not None and circuit.probe_at <= now:
             count += _hand_over(due.filter(provider=circuit.provider), dispatch, now, 1)
     healthy = due.exclude(provider__in=failing)
-    while count < limit:
-        handed = _hand_over(healthy, dispatch, now, min(BATCH, limit - count))
-        if not handed:
-            break
+    while handed := _hand_over(healthy, dispatch, now, BATCH):
         count += handed
     return count
 

@@ -164,11 +164,13 @@ class Transitions(StoredTokenSet):
         elif self._held and self.attempt_id == self._held:
             # store() has replaced the access token meanwhile; the refresh token is the one we sent.
             column = "encrypted_refresh_token"
-            self._change(
+            kept = self._change(
                 {column: self._seal(column, token_set.refresh_token), **UNCLAIMED},
                 self._event(TokenEvent.Kind.REFRESHED, code="late"),
                 attempt_id=self._held,
             )
+            if not kept:
+                self.keep_late(token_set, grant_id, sent_at)
         else:
             column = "encrypted_spare_refresh_token"
             kept = self._change(
