@@ -65,12 +65,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
             running.submit(lambda: (time.sleep(0.02), connection.close()))
 
 
-def sweep(pool: ThreadPoolExecutor, limit: int = 100_000) -> list[str]:
+def sweep(pool: ThreadPoolExecutor) -> list[str]:
     """One minute's sweep and what became of it."""
     tasks = []
-    upkeep.dispatch_due(
-        lambda pk, version: tasks.append(pool.submit(upkeep.refresh_one, pk, version)), limit=limit
-    )
+    upkeep.dispatch_due(lambda pk, version: tasks.append(pool.submit(upkeep.refresh_one, pk, version)))
     return [task.result() for task in tasks]
 
 
