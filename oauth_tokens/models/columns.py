@@ -165,6 +165,12 @@ class StoredTokenSet(models.Model):
         return frozenset(self.scope.split())
 
     @property
+    def url_variables(self) -> dict[str, str]:
+        """Values of the variables in the provider's addresses, e.g. the user's subdomain."""
+        values: dict[str, str] = self.extra.get("url_variables", {})
+        return values
+
+    @property
     def has_refresh_token(self) -> bool:
         """Whether there is one to refresh with."""
         return bool(self.encrypted_refresh_token)

@@ -73,10 +73,16 @@ def get_provider(name: str) -> Provider:
     return _build(name)
 
 
-def resolve_provider(name: str) -> Provider:
+def resolve_provider(
+    name: str, *, client_id: str = "", variables: Mapping[str, str] | None = None
+) -> Provider:
     """As :func:`get_provider`, with endpoints from the issuer's metadata where they are not set.
 
     May ask the issuer over HTTP, once in a while.
+
+    Arguments:
+        client_id: of the client that the token was issued to; "" for the one in use now.
+        variables: values of the variables in the provider's addresses.
 
     Raises:
         ProviderMisconfigured: no such provider, or its metadata names another issuer.

@@ -179,7 +179,9 @@ def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
     if row.has_live_claim:
         return False
     try:
-        provider = resolve_provider(row.provider)
+        provider = resolve_provider(
+            row.provider, client_id=row.client_id, variables=row.url_variables
+        )
         _must_be_possible(row, need)
         _must_be_wise(row, need, provider)
         row.refresh_token  # noqa: B018 - before a claim is taken, see that it opens

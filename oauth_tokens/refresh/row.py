@@ -52,6 +52,7 @@ class Row(Protocol):
     """What the protocol needs of a stored token set. Every transition is atomic and committed."""
 
     provider: str
+    client_id: str
     version: int
     grant_id: Any
     status: str
@@ -91,6 +92,8 @@ class Row(Protocol):
     def refresh_token(self) -> str | None: ...
     @property
     def scopes(self) -> frozenset[str]: ...
+    @property
+    def url_variables(self) -> dict[str, str]: ...
     @property
     def circuit(self) -> Circuit: ...
 

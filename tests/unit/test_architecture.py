@@ -14,17 +14,18 @@ PACKAGE = Path(__file__).parents[2] / "oauth_tokens"
 FLOORS = {
     5: [
         *("views", "words", "urls", "decorators", "admin", "management", "templatetags"),
-        *("tasks", "schedule", "checks", "receivers", "apps"),
+        *("tasks", "schedule", "checks", "receivers", "apps", "middleware"),
     ],
-    4: ["connect", "clients", "contrib", "upkeep", "words"],
+    4: ["connect", "contrib", "upkeep", "words", "answers"],
     3: ["models", "managers", "reader", "writer", "migrations"],
-    2: ["refresh", "rescue", "revocation"],
-    1: ["connection", "encryption", "locks", "transport", "providers"],
+    2: ["refresh", "rescue", "revocation", "clients"],
+    1: ["connection", "encryption", "locks", "transport", "providers", "jwks"],
     0: ["exceptions", "signals", "conf", "token_set"],
 }
 #: Depend on nothing above: modules of the first column may use those of the second.
 APART = {
-    "bearer": {"bearer"},
+    # A resource server may ask for keys like everybody else.
+    "bearer": {"bearer", "jwks", "transport", "providers", *FLOORS[0]},
     "testing": {"testing", *FLOORS[0], *FLOORS[1], *FLOORS[2], *FLOORS[3]},
     "pytest_plugin": {"testing"},
 }
