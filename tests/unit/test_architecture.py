@@ -25,7 +25,7 @@ FLOORS = {
 #: Depend on nothing above: modules of the first column may use those of the second.
 APART = {
     # A resource server may ask for keys like everybody else.
-    "bearer": {"bearer", "jwks", "transport", "providers", *FLOORS[0]},
+    "bearer": {"bearer", "jwks", "transport", "providers"},
     "testing": {"testing", *FLOORS[0], *FLOORS[1], *FLOORS[2], *FLOORS[3]},
     "pytest_plugin": {"testing"},
 }
