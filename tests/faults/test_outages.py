@@ -68,7 +68,11 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 def sweep(pool: ThreadPoolExecutor) -> list[str]:
     """One minute's sweep and what became of it."""
     tasks = []
-    upkeep.dispatch_due(lambda pk, version: tasks.append(pool.submit(upkeep.refresh_one, pk, version)))
+
+    def dispatch(pk: int, version: int) -> None:
+        tasks.append(pool.submit(upkeep.refresh_one, pk, version))
+
+    upkeep.dispatch_due(dispatch)
     return [task.result() for task in tasks]
 
 

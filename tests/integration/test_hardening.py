@@ -75,10 +75,10 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     def use(port: int) -> None:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("no_proxy", "")
-        transport._environment.cache_clear()
+        transport._manager.cache_clear()
 
     yield use
-    transport._environment.cache_clear()
+    transport._manager.cache_clear()
 
 
 def test_a_request_lost_behind_a_proxy_has_reached_the_provider(

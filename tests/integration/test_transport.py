@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -85,6 +90,56 @@ def test_an_unknown_host_never_reached_the_provider() -> None:
     with pytest.raises(TransportError) as caught:
         send(Request("POST", "http://no-such-host.invalid/token", {}, "x=1"), timeout=5)
     assert (caught.value.code, caught.value.reached) == ("connection_failed", False)
+
+
+@pytest.fixture
+def many_addresses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Gives the host ``many.example`` addresses that answer nothing, and maybe one that does."""
+    with contextlib.ExitStack() as stack:
+
+        def addresses(port: int, silent: int, last: str = "") -> None:
+            hosts = [f"127.0.0.{number}" for number in range(2, silent + 2)]
+            for host in hosts:
+                listener = stack.enter_context(socket.socket())
+                listener.bind((host, port))
+                listener.listen(0)
+                for _ in range(3):
+                    filler = stack.enter_context(socket.socket())
+                    filler.setblocking(False)
+                    filler.connect_ex((host, port))
+            resolve = socket.getaddrinfo
+
+            def found(host: Any, *args: Any, **kwargs: Any) -> Any:
+                if host != "many.example":
+                    return resolve(host, *args, **kwargs)
+                return [
+                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+                    for address in [*hosts, *([last] if last else [])]
+                ]
+
+            monkeypatch.setattr(socket, "getaddrinfo", found)
+
+        yield addresses
+
+
+def test_a_host_with_a_dead_address_is_reached_by_its_next(
+    provider: Provider, many_addresses: Callable[..., None]
+) -> None:
+    port = urlsplit(provider.url).port
+    many_addresses(port, 1, "127.0.0.1")
+    request = Request("POST", f"http://many.example:{port}/token", {}, "grant_type=refresh_token")
+    assert send(request, timeout=2).status == 401
+    assert len(provider.requests()) == 1
+
+
+def test_all_addresses_of_a_host_share_one_deadline(many_addresses: Callable[..., None]) -> None:
+    port = free_port()
+    many_addresses(port, 5)
+    started = time.monotonic()
+    with pytest.raises(TransportError) as caught:
+        send(Request("POST", f"http://many.example:{port}/token", {}, "a=b"), timeout=1)
+    assert (caught.value.code, caught.value.reached) == ("connect_timeout", False)
+    assert time.monotonic() - started < 3
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(provider: Provider) -> None:
