@@ -32,7 +32,7 @@ _SLICE = 0.8
 _SOCKET_TIMEOUT = 1.0
 #: Milliseconds for which a late waiter can still see that an attempt ended.
 _DONE_FOR = 60_000
-#: The set of all names under which something is kept.
+#: The set of all names under which something is or was kept.
 _KEPT = "oauth_tokens:kept"
 
 _ACQUIRE = """
@@ -45,6 +45,10 @@ redis.call('XADD', KEYS[2], '*', 'done', '1')
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
+"""
+_DROP = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
 """
 
 
@@ -126,9 +130,9 @@ def kept(name: str) -> bytes | None:
     return value
 
 
-def drop(name: str) -> None:
-    """Keep nothing under ``name`` any more."""
-    _do(lambda client: (client.delete(_kept_key(name)), client.srem(_KEPT, name)))
+def drop(name: str, value: bytes) -> None:
+    """Keep ``value`` no longer; what else may be kept under ``name`` by now stays."""
+    _call("drop", [_kept_key(name)], [value])
 
 
 def kept_names(limit: int) -> list[str]:
@@ -210,6 +214,7 @@ def _scripts() -> dict[str, Any]:
     return {
         "acquire": client.register_script(_ACQUIRE),
         "release": client.register_script(_RELEASE),
+        "drop": client.register_script(_DROP),
     }
 
 

@@ -43,9 +43,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         found = read_rows(self.model, row.database, {"id": row.pk})
         if not found:
             raise not_connected(row.provider)
-        for field in self.model._meta.concrete_fields:
-            setattr(row, field.attname, getattr(found[0], field.attname))
-        row._read_at, row._state.db = found[0]._read_at, found[0]._state.db
+        row.take(found[0])
 
     def get_valid(
         self,

@@ -14,11 +14,12 @@ import logging
 import os
 import re
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import locks
 from .conf import get_settings
@@ -79,14 +80,21 @@ def _plain(value: Any) -> object:
     return value.isoformat() if isinstance(value, datetime) else sorted(value)
 
 
-def find(key: str, *, in_redis: bool = True) -> Kept | None:
-    """What is kept for the row named ``key``; of several, the newest.
+class Found(NamedTuple):
+    """The newest of what is kept for a row, and all entries that were looked at."""
+
+    kept: Kept
+    entries: frozenset[bytes]
+
+
+def find(key: str, *, in_redis: bool = True) -> Found | None:
+    """What is kept for the row named ``key``.
 
     Arguments:
         in_redis: False where Redis has just said that it has nothing.
     """
     fetched = locks.kept(key) if in_redis else None
-    found: list[Kept] = []
+    found: dict[bytes, Kept] = {}
     # Another process may have saved and forgotten what this one's memory still has.
     for entry in (fetched, _read_file(key), _memory.get(key)):
         if entry is None:
@@ -100,18 +108,23 @@ def find(key: str, *, in_redis: bool = True) -> Kept | None:
         if fields["scope"] is not None:
             fields["scope"] = frozenset(fields["scope"])
         value["sent_at"] = datetime.fromisoformat(value["sent_at"])
-        found.append(Kept(TokenSet(**fields), **value))
-    return max(found, key=lambda kept: kept.version, default=None)
+        found[entry] = Kept(TokenSet(**fields), **value)
+    if not found:
+        return None
+    return Found(max(found.values(), key=lambda kept: kept.version), frozenset(found))
 
 
-def forget(key: str) -> None:
-    """Remove what is kept for the row named ``key``: it has been saved."""
-    _memory.pop(key, None)
-    locks.drop(key)
+def forget(key: str, entries: frozenset[bytes]) -> None:
+    """Remove ``entries`` of the row named ``key``, which have been saved, and no others: a process
+    that stood still may come late, when a newer token set is kept."""
+    if _memory.get(key) in entries:
+        del _memory[key]
+    for entry in entries:
+        locks.drop(key, entry)
     path = _path(key)
     if path is not None:
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+            _remove_file(path, entries)
 
 
 def kept_keys() -> Iterator[str]:
@@ -157,6 +170,17 @@ def _read_file(key: str) -> bytes | None:
         return path.read_bytes() if path is not None else None
     except OSError:
         return None
+
+
+def _remove_file(path: Path, entries: frozenset[bytes]) -> None:
+    # Taken away before it is looked at: between a look and an unlink it could become another.
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    path.rename(aside)
+    if aside.read_bytes() not in entries:
+        # Unless there is a still newer one by now.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(aside)
+    aside.unlink()
 
 
 def _path(key: str) -> Path | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import Error as DatabaseErrors
@@ -128,9 +128,10 @@ def _restore(key: str) -> bool:
     pk = key.rpartition(":")[2]
     if not pk.isdigit() or OAuthToken(pk=int(pk)).key != key:
         return False  # another site's
-    kept = rescue.find(key)
-    if kept is None:
+    found = rescue.find(key)
+    if found is None:
         return False
+    kept = found.kept
     rows = read_rows(OAuthToken, using, {"id": int(pk)})
     if rows:
         # Committed before it is forgotten, whatever transaction the caller may be in.
@@ -145,7 +146,7 @@ def _restore(key: str) -> bool:
             using=using,
             now=database_now(using),
         )
-    rescue.forget(key)
+    rescue.forget(key, found.entries)
     for row in rows:
         row.send_notices()
     return bool(rows)
@@ -156,13 +157,22 @@ def revoke_pending() -> int:
     using = database()
     now = database_now(using)
     done = 0
-    rows = OAuthToken._base_manager.using(using)
-    for row in rows.filter(status=OAuthToken.Status.REVOKING, refresh_at__lte=now)[:BATCH]:
+    leaving = OAuthToken._base_manager.using(using).filter(status=OAuthToken.Status.REVOKING)
+    for row in _taken(leaving, "refresh_at", now):
         done += OAuthToken.objects.revoke_row(row)
-    pending = PendingRevocation._base_manager.using(using)
-    for late in pending.filter(retry_at__lte=now).order_by("retry_at")[:BATCH]:
+    for late in _taken(PendingRevocation._base_manager.using(using), "retry_at", now):
         done += late.attempt(now)
     return done
+
+
+def _taken(rows: Any, date: str, now: datetime) -> Iterator[Any]:
+    """Rows whose ``date`` has come, each for whoever moves it first: two sweeps may run."""
+    later = now + timedelta(seconds=get_settings().LOCK_TIMEOUT)
+    for row in rows.filter(**{f"{date}__lte": now}).order_by(date)[:BATCH]:
+        seen = {"pk": row.pk, date: getattr(row, date)}
+        if rows.filter(**seen).update(**{date: later}):
+            setattr(row, date, later)
+            yield row
 
 
 def send_due_notices() -> int:

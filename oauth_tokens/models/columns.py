@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
@@ -124,6 +124,19 @@ class StoredTokenSet(models.Model):
     def read_at(self, now: datetime, monotonic: float) -> None:
         """Note what the database's clock said when this row was read."""
         self._read_at = (now, monotonic)
+
+    def copy(self) -> Self:
+        """The same row as another instance."""
+        twin = type(self)()
+        twin.take(self)
+        return twin
+
+    def take(self, other: Self) -> None:
+        """Become as ``other``, another instance of the same row, is."""
+        for field in self._meta.concrete_fields:
+            setattr(self, field.attname, getattr(other, field.attname))
+        self._read_at, self._state.db = other._read_at, other._state.db
+        self._state.adding = False
 
     # Secrets
 

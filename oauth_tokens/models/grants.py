@@ -9,6 +9,7 @@ from typing import Any, Self
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from ..conf import get_settings
 from ..exceptions import DecryptionError
 from ..providers.base import Provider
 from ..refresh import backoff
@@ -139,7 +140,8 @@ class Grants(Transitions):
             started = rows.update(
                 status=self.Status.REVOKING,
                 version=F("version") + 1,
-                refresh_at=now,
+                # The caller tells the provider now; the sweep does if this process dies first.
+                refresh_at=now + timedelta(seconds=get_settings().LOCK_TIMEOUT),
                 updated_at=now,
                 **{**CALM, **UNCLAIMED},
             )

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
 from ..conf import get_settings
 from .errors import timed_out
-from .protocol import ensure, settled
+from .protocol import ensure, settled, taken_over
 from .row import Need, Row
 
 R = TypeVar("R", bound=Row)
 #: By event loop and row: a future belongs to the loop that made it.
-_flights: dict[tuple[int, str], asyncio.Future[None]] = {}
+_flights: dict[tuple[int, str], asyncio.Future[Any]] = {}
 
 
 async def aensure(row: R, need: Need) -> R:
@@ -27,18 +27,21 @@ async def aensure(row: R, need: Need) -> R:
         flight = _flights.get(key)
         if flight is None:
             mine = _flights[key] = loop.create_future()
+            landed = None
             try:
-                return await sync_to_async(ensure)(row, need)
+                await sync_to_async(ensure)(row, need)
+                landed = row.copy()
+                return row
             finally:
                 del _flights[key]
-                mine.set_result(None)
+                mine.set_result(landed)
         if need.served_by(row):
             return row
         try:
             # Shielded: the flight is everybody's, this coroutine's timeout is not.
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                await asyncio.shield(flight)
+                landed = await asyncio.shield(flight)
         except TimeoutError:
             raise timed_out(row) from None
-        if await sync_to_async(settled)(row, need):
+        if taken_over(row, need, landed) or await sync_to_async(settled)(row, need):
             return row

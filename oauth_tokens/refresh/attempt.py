@@ -74,12 +74,13 @@ class Attempt:
 
         settings = get_settings()
         refresh_token = self.row.refresh_token or ""
-        request = self.provider.refresh_request(
-            refresh_token=refresh_token, scope=sorted(self.row.scopes)
-        )
         tries, code = 0, ""
         while True:
             tries += 1
+            # Anew each time: a client's assertion is good for one attempt (RFC 7523 section 3).
+            request = self.provider.refresh_request(
+                refresh_token=refresh_token, scope=sorted(self.row.scopes)
+            )
             budget = self.lease_ends - time.monotonic() - SAVE_MARGIN
             if budget < settings.HTTP_TIMEOUT and tries > 1:
                 return Answer(Meaning.TRANSIENT, code=code, outage=True)

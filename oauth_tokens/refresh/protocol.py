@@ -9,13 +9,13 @@ import time
 import uuid
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import Error as DatabaseErrors
 
 from .. import locks, rescue
 from ..conf import get_settings
-from ..exceptions import DecryptionError, OAuthTokenError, RefreshFailed
+from ..exceptions import DecryptionError, OAuthTokenError, RefreshFailed, TokenNotConnected
 from ..providers.base import Provider
 from ..providers.registry import get_provider, resolve_provider
 from .attempt import SAVE_MARGIN, Attempt, within_grace
@@ -32,8 +32,9 @@ from .row import Need, Row
 POLL_FIRST, POLL_LAST = 0.01, 0.1
 
 R = TypeVar("R", bound=Row)
-_Flight = Future[None]
-_flights: dict[str, _Flight] = {}
+_Waiter = Future[Any]
+#: By row, those of this process who wait for the one that refreshes it, in order of arrival.
+_flights: dict[str, list[_Waiter]] = {}
 _guard = threading.Lock()
 
 
@@ -63,24 +64,44 @@ def ensure(row: R, need: Need) -> R:
         with _guard:
             flight = _flights.get(row.key)
             if flight is None:
-                mine = _flights[row.key] = Future()
+                mine = _flights[row.key] = []
+            else:
+                waiter = _Waiter()
+                flight.append(waiter)
         if flight is None:
-            try:
-                _refresh(row, need, deadline)
-            finally:
-                with _guard:
-                    del _flights[row.key]
-                mine.set_result(None)
-                row.send_notices()
-            return row
+            return _lead(row, need, deadline, mine)
         if need.served_by(row):
             return row
         try:
-            flight.result(timeout=max(0.0, deadline - time.monotonic()))
+            landed = waiter.result(timeout=max(0.0, deadline - time.monotonic()))
         except FutureTimeout:
             raise timed_out(row) from None
-        if settled(row, need):
+        if taken_over(row, need, landed) or settled(row, need):
             return row
+
+
+def _lead(row: R, need: Need, deadline: float, waiters: list[_Waiter]) -> R:
+    landed = None
+    try:
+        _refresh(row, need, deadline)
+        landed = row
+    finally:
+        with _guard:
+            del _flights[row.key]
+        # A copy: from here on the row is its caller's.
+        landed = landed.copy() if landed is not None and waiters else None
+        for waiter in waiters:
+            waiter.set_result(landed)
+        row.send_notices()
+    return row
+
+
+def taken_over(row: Row, need: Need, landed: Any) -> bool:
+    """Whether what another caller's refresh left behind is what this one needs; no query."""
+    if landed is None or landed.status != "active" or not need.met_by(landed):
+        return False
+    row.take(landed)
+    return True
 
 
 def settled(row: Row, need: Need) -> bool:
@@ -93,12 +114,28 @@ def settled(row: Row, need: Need) -> bool:
 def _refresh(row: Row, need: Need, deadline: float) -> None:
     with row.own_connection() as fresh:
         try:
-            if fresh:
-                # The caller's transaction may have shown the row as it was long ago.
-                row.reload()
+            # The caller's transaction may have shown the row as it was long ago.
+            if fresh and not _reloaded(row, need):
+                return
             _refresh_or_wait(row, need, deadline)
         except DecryptionError as error:
             raise undecryptable(row, error) from None
+
+
+def _reloaded(row: Row, need: Need) -> bool:
+    """Read ``row`` outside of the caller's transaction. False where it is not there, but serves."""
+    try:
+        row.reload()
+    except TokenNotConnected:
+        if need.served_by(row):
+            return False
+        raise RefreshFailed(
+            f"The token of {row.provider} was stored in this very transaction, or disconnected "
+            "since it began. Commit before it has to be refreshed.",
+            code="uncommitted",
+            provider=row.provider,
+        ) from None
+    return True
 
 
 def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
@@ -166,11 +203,11 @@ def _refuse_if_ended(row: Row) -> None:
 
 def _restore(row: Row, kept_in_redis: bool | None) -> bool:
     """Save a token set that an earlier attempt could not save. Before any further request."""
-    kept = rescue.find(row.key, in_redis=kept_in_redis is not False)
-    if kept is None:
+    found = rescue.find(row.key, in_redis=kept_in_redis is not False)
+    if found is None:
         return False
-    row.save_rescued(kept)
-    rescue.forget(row.key)
+    row.save_rescued(found.kept)
+    rescue.forget(row.key, found.entries)
     return True
 
 

@@ -103,6 +103,12 @@ class Row(Protocol):
     def reload(self) -> None:
         """Read anew from the primary. Raises: TokenNotConnected."""
 
+    def copy(self) -> Any:
+        """The same row as another instance."""
+
+    def take(self, other: Any) -> None:
+        """Become as ``other``, another instance of the same row, is."""
+
     def claim(self, attempt_id: str, lease: float) -> bool: ...
     def save_refreshed(
         self, token_set: TokenSet, sent_at: datetime, trigger: str, duration: float

@@ -206,9 +206,9 @@ class Schedule:
                 found.add(row._open("encrypted_spare_refresh_token"))
         found |= {pending.token for pending in PendingRevocation.objects.all()}
         for key in rescue.kept_keys():
-            kept = rescue.find(key)
-            assert kept is not None
-            found.add(kept.token_set.refresh_token)
+            rescued = rescue.find(key)
+            assert rescued is not None
+            found.add(rescued.kept.token_set.refresh_token)
         self.seen |= found
         return found
 

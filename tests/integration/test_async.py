@@ -33,6 +33,24 @@ def test_two_hundred_coroutines_cause_one_request(
     assert (provider.refreshes, provider.replays) == (1, 0)
 
 
+def test_coroutines_go_on_in_the_order_in_which_they_came(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    provider.configure(latency=0.2)
+    served: list[int] = []
+
+    async def caller(number: int) -> None:
+        await user.oauth_tokens.aget_valid("acme")
+        served.append(number)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*[caller(number) for number in range(20)])
+
+    async_to_sync(all_of_them)()
+    assert served == list(range(20))
+
+
 def test_coroutines_do_not_wait_for_a_stale_token(
     user: AbstractUser, token: OAuthToken, provider: Provider
 ) -> None:

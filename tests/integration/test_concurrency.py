@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ import redis
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AbstractUser
 from django.db import connection, transaction
+from django.utils import timezone
 
-from oauth_tokens import OAuthToken, exceptions
+from oauth_tokens import OAuthToken, exceptions, upkeep
 from tests.support.processes import Processes, wait_until
 from tests.support.provider import Provider
 from tests.support.rows import EXPIRED, STALE, age
@@ -60,6 +62,28 @@ def test_sixteen_threads_cause_one_request(
     assert len(set(found)) == 1
     assert found[0] != token.access_token
     assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+def test_who_waited_is_served_without_another_query(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    provider.configure(latency=0.3)
+
+    def queries() -> int:
+        asked = []
+
+        def note(execute: Any, sql: str, *rest: Any) -> Any:
+            asked.append(sql)
+            return execute(sql, *rest)
+
+        with connection.execute_wrapper(note):
+            assert not user.oauth_tokens.get_valid("acme").is_expired
+        return len(asked)
+
+    counts = sorted(in_threads(queries))
+    assert counts[:-1] == [1] * (CALLERS - 1)
+    assert provider.refreshes == 1
 
 
 CALL_IN_PROCESS = """
@@ -268,6 +292,34 @@ def test_a_repeatable_read_snapshot_does_not_hide_a_finished_refresh(
         (elsewhere,) = in_threads(lambda: user.oauth_tokens.get_valid("acme").access_token, 1)
         assert user.oauth_tokens.get_valid("acme").access_token == elsewhere
     assert provider.refreshes == 1
+
+
+@pytest.mark.postgresql
+def test_what_was_stored_in_an_open_transaction_cannot_be_refreshed_in_it(
+    user: AbstractUser, provider: Provider
+) -> None:
+    with transaction.atomic():
+        token = user.oauth_tokens.store("acme", provider.issue())
+        with pytest.raises(exceptions.RefreshFailed, match="Commit") as caught:
+            token.refresh()
+        assert caught.value.code == "uncommitted"
+        age(token, STALE)
+        assert user.oauth_tokens.get_valid("acme").version == 1
+    assert provider.refreshes == 0
+    assert user.oauth_tokens.get_valid("acme").version == 2
+
+
+def test_two_sweeps_tell_the_provider_once(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    provider.misbehave("status", status=503, kinds=["revoke"], times=1)
+    user.oauth_tokens.disconnect("acme")
+    assert len(provider.requests("revoke")) == 1
+    OAuthToken.objects.update(refresh_at=timezone.now() - timedelta(seconds=1))
+    provider.configure(latency=0.3)
+    assert sorted(in_threads(upkeep.revoke_pending, 2)) == [0, 1]
+    assert len(provider.requests("revoke")) == 2
+    assert not OAuthToken.objects.exists()
 
 
 @pytest.mark.postgresql

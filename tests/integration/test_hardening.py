@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -16,6 +17,7 @@ from django.contrib.auth.models import AbstractUser
 from django.utils import timezone
 
 from oauth_tokens import OAuthToken, exceptions, rescue, transport, upkeep
+from oauth_tokens.conf import get_settings
 from oauth_tokens.models import PendingRevocation
 from oauth_tokens.providers.registry import get_provider
 from oauth_tokens.providers.wire import Request, clean
@@ -183,7 +185,27 @@ def test_an_entry_that_cannot_be_restored_does_not_stop_the_others(
     monkeypatch.setattr(OAuthToken, "save_rescued", failing)
     assert upkeep.restore_rescued() == 1
     assert OAuthToken.objects.get(pk=other.pk).access_token == good.token_set.access_token
-    rescue.forget(token.key)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("where", ["redis", "file", "memory"])
+def test_who_comes_late_does_not_remove_a_newer_entry(
+    where: str, token: OAuthToken, provider: Provider, configure: Any, tmp_path: Path
+) -> None:
+    configure(
+        REDIS_URL=get_settings().REDIS_URL if where == "redis" else "",
+        RESCUE_DIR=str(tmp_path) if where == "file" else "",
+    )
+    rescue.keep(token.key, kept(token, provider))
+    saved = rescue.find(token.key)
+    newer = kept(token, provider, version=token.version + 1)
+    rescue.keep(token.key, newer)
+    rescue.forget(token.key, saved.entries)
+    found = rescue.find(token.key)
+    assert found.kept == newer
+    rescue.forget(token.key, found.entries)
+    assert rescue.find(token.key) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.django_db

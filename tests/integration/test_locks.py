@@ -104,6 +104,8 @@ def test_values_are_kept_for_their_time() -> None:
     assert locks.kept("one") is None
     assert locks.kept_names(10) == []
     locks.keep("two", b"value", 10)
-    locks.drop("two")
+    locks.drop("two", b"an older one")
+    assert locks.kept("two") == b"value"
+    locks.drop("two", b"value")
     assert locks.kept("two") is None
     assert locks.kept_names(10) == []
