@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from statistics import median
 
 from benchmarks.bench import Bench, Table
@@ -28,12 +30,14 @@ print(json.dumps([time.perf_counter() - start, sorted(sys.modules)]))
 
 def run(bench: Bench) -> list[Table]:
     added, bases, modules = [], [], set()
-    for _ in range(bench.few(15, 2)):
-        base, before = setup()
-        ours, after = setup("oauth_tokens")
-        added.append(ours - base)
-        bases.append(base)
-        modules = after - before
+    with tempfile.TemporaryDirectory() as bytecode:
+        setup(bytecode, "oauth_tokens")  # compiles all that the others find compiled
+        for _ in range(bench.few(15, 2)):
+            base, before = setup(bytecode)
+            ours, after = setup(bytecode, "oauth_tokens")
+            added.append(ours - base)
+            bases.append(base)
+            modules = after - before
     heavy = [name for name in HEAVY if name in modules]
     return [
         Table(
@@ -46,16 +50,25 @@ def run(bench: Bench) -> list[Table]:
                 ["modules added", str(len(modules))],
                 [f"of {', '.join(HEAVY)}", ", ".join(heavy) or "none"],
             ],
-            notes=["The apps of a new project, on SQLite; each time in a fresh process."],
+            notes=[
+                "The apps of a new project, on SQLite; each time in a fresh process that finds all "
+                "bytecode compiled."
+            ],
             goal="at most 20 ms, none of the heavy modules",
         )
     ]
 
 
-def setup(*apps: str) -> tuple[float, set[str]]:
-    """Seconds and imported modules."""
+def setup(bytecode: str, *apps: str) -> tuple[float, set[str]]:
+    """Seconds and imported modules, with compiled bytecode in the folder ``bytecode``."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
-        [sys.executable, "-c", CODE, *apps], check=True, capture_output=True, text=True
+        [sys.executable, "-c", CODE, *apps],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     seconds, modules = json.loads(done.stdout)
     return seconds, set(modules)
