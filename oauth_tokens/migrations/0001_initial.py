@@ -270,12 +270,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="tokenevent",
-            index=models.Index(
-                fields=["provider", "created_at"], name="oauth_tokens_event_provider"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="tokenevent",
             index=models.Index(fields=["created_at"], name="oauth_tokens_event_created"),
         ),
         migrations.AddIndex(

@@ -55,7 +55,6 @@ class TokenEvent(models.Model):
         verbose_name_plural = _("token events")
         ordering = ("-created_at", "-pk")
         indexes = [
-            models.Index(fields=["provider", "created_at"], name="oauth_tokens_event_provider"),
             models.Index(fields=["created_at"], name="oauth_tokens_event_created"),
             models.Index(
                 fields=["notice_at"],

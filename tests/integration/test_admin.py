@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from oauth_tokens import OAuthToken, TokenEvent
-from oauth_tokens.admin import MAX_SELECTED
+from oauth_tokens.admin.tokens import MAX_SELECTED
 from oauth_tokens.models import PendingRevocation, ProviderCircuit
 from tests.support.provider import Provider
 from tests.support.token_endpoint import CLIENT_SECRET

@@ -1,8 +1,8 @@
-"""The admin: what is connected and in what state, for people who must never see a token."""
+"""Tokens: the list, the page of one, and what an operator can do with them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -15,51 +15,24 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
-from .exceptions import OAuthTokenError
-from .models import OAuthToken, PendingRevocation, ProviderCircuit, TokenEvent
-from .words import code_in_words, state_of, when, without_secrets
+from ..exceptions import OAuthTokenError
+from ..models import OAuthToken, TokenEvent
+from ..words import code_in_words, state_of, when, without_secrets
+from .shared import STYLE, ProviderFilter, ReadOnly, badge
 
 if TYPE_CHECKING:
     TokenAdmin = admin.ModelAdmin[OAuthToken]
-    EventAdmin = admin.ModelAdmin[TokenEvent]
-    CircuitAdmin = admin.ModelAdmin[ProviderCircuit]
-    RevocationAdmin = admin.ModelAdmin[PendingRevocation]
 else:
-    TokenAdmin = EventAdmin = CircuitAdmin = RevocationAdmin = admin.ModelAdmin
+    TokenAdmin = admin.ModelAdmin
 
 #: Entries of history on a token's page.
 EVENTS_SHOWN = 50
 #: Tokens that one action takes: each costs up to a few requests to a provider.
 MAX_SELECTED = 100
-SYMBOLS = {"good": "✓", "warn": "!", "bad": "✕"}
-
-
-def badge(tone: str, label: str) -> SafeString:
-    """A state in words, set off by colour and symbol."""
-    return format_html(
-        '<span class="oauth-state {}"><span aria-hidden="true">{}</span> {}</span>',
-        tone,
-        SYMBOLS[tone],
-        label,
-    )
-
-
-class ReadOnly:
-    """Rows that only the package writes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(OAuthToken)
@@ -67,10 +40,11 @@ class OAuthTokenAdmin(ReadOnly, TokenAdmin):
     """State, history, and the two things an operator can do: refresh now, and revoke."""
 
     list_display = ("provider", "state_and_error", "user", "account", "expiry", "last_refresh")
-    list_filter = ("status", "provider")
+    list_filter = ("status", ProviderFilter)
     list_select_related = ("user",)
     show_full_result_count = False
-    ordering = ("-updated_at",)
+    # By the one index that is there anyway: another would be written at each refresh.
+    ordering = ("-pk",)
     actions = ("refresh_now", "revoke")
     fieldsets = (
         (
@@ -125,7 +99,7 @@ class OAuthTokenAdmin(ReadOnly, TokenAdmin):
     change_form_template = "admin/oauth_tokens/oauthtoken/change_form.html"
 
     class Media:
-        css: ClassVar = {"all": ["oauth_tokens/admin.css"]}
+        css = STYLE
 
     # Permissions
 
@@ -342,58 +316,3 @@ class OAuthTokenAdmin(ReadOnly, TokenAdmin):
 
     def _name(self, row: OAuthToken) -> str:
         return f"{row.provider} · {row.user}"
-
-
-@admin.register(TokenEvent)
-class TokenEventAdmin(ReadOnly, EventAdmin):
-    """The history of all tokens."""
-
-    list_display = ("created_at", "kind", "provider", "user", "reason", "detail", "duration")
-    list_filter = ("kind", "provider", "created_at")
-    list_select_related = ("user",)
-    show_full_result_count = False
-    fields = ("created_at", "kind", "provider", "user", "token", "reason", "detail", "duration")
-    readonly_fields = ("reason",)
-
-    class Media:
-        css: ClassVar = {"all": ["oauth_tokens/admin.css"]}
-
-    @admin.display(description=gettext_lazy("code"), ordering="code")
-    def reason(self, event: TokenEvent) -> str:
-        return code_in_words(event.code) or "-"
-
-
-@admin.register(ProviderCircuit)
-class ProviderCircuitAdmin(ReadOnly, CircuitAdmin):
-    """Which providers are failing as a whole."""
-
-    list_display = ("state", "provider", "reason", "failure_count", "opened_at", "probe_at")
-    fields = (*list_display, "failed_at", "operator")
-    readonly_fields = ("state", "reason")
-
-    class Media:
-        css: ClassVar = {"all": ["oauth_tokens/admin.css"]}
-
-    @admin.display(description=gettext_lazy("state"), ordering="opened_at")
-    def state(self, circuit: ProviderCircuit) -> str:
-        if circuit.opened_at is None:
-            return badge("good", _("works"))
-        if circuit.operator:
-            return badge("bad", _("refuses this site: check its settings"))
-        return badge("warn", _("failing, will be tried again"))
-
-    @admin.display(description=gettext_lazy("last error"))
-    def reason(self, circuit: ProviderCircuit) -> str:
-        return code_in_words(circuit.code) or "-"
-
-
-@admin.register(PendingRevocation)
-class PendingRevocationAdmin(ReadOnly, RevocationAdmin):
-    """Tokens that providers have yet to take back."""
-
-    list_display = ("provider", "user", "client_id", "failure_count", "retry_at", "created_at")
-    list_select_related = ("user",)
-    fields = list_display
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[PendingRevocation]:
-        return super().get_queryset(request).defer("encrypted_token")

@@ -1,0 +1,5 @@
+"""The admin: what is connected and in what state, for people who must never see a token."""
+
+from . import records, tokens
+
+__all__ = ["records", "tokens"]

@@ -1,0 +1,53 @@
+"""What the pages of the admin have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
+
+from ..providers.registry import provider_names
+
+STYLE = {"all": ["oauth_tokens/admin.css"]}
+SYMBOLS = {"good": "✓", "warn": "!", "bad": "✕"}
+
+
+def badge(tone: str, label: str) -> SafeString:
+    """A state in words, set off by colour and symbol."""
+    return format_html(
+        '<span class="oauth-state {}"><span aria-hidden="true">{}</span> {}</span>',
+        tone,
+        SYMBOLS[tone],
+        label,
+    )
+
+
+class ReadOnly:
+    """Rows that only the package writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ProviderFilter(admin.SimpleListFilter):
+    """The providers of the settings; Django's own filter reads the whole table for its choices."""
+
+    title = gettext_lazy("provider")
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in provider_names()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(provider=self.value()) if self.value() else queryset
