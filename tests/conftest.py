@@ -25,13 +25,22 @@ hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked for another database."""
+    """Leave out what is marked for another database, and what needs none: the run on PostgreSQL
+    has all of that."""
     engine = django_settings.DATABASES["default"]["ENGINE"]
     others = [name for name in ("postgresql", "sqlite") if not engine.endswith((name, name + "3"))]
     elsewhere = [item for item in items if any(map(item.get_closest_marker, others))]
+    if "postgresql" in others:
+        elsewhere += [item for item in items if not _needs_database(item)]
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
         items[:] = [item for item in items if item not in elsewhere]
+
+
+def _needs_database(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    marked = any(map(item.get_closest_marker, ("django_db", "sqlite")))
+    return marked or not fixtures.isdisjoint({"db", "transactional_db"})
 
 
 @pytest.fixture(scope="session")
