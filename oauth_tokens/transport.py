@@ -26,6 +26,7 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 from requests.utils import prepend_scheme_if_needed, select_proxy
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context
 
 from .providers.wire import Request, Response
 
@@ -260,10 +261,11 @@ def _manager(origin: str) -> urllib3.PoolManager:
     environment = requests.Session().merge_environment_settings(origin, {}, True, None, None)
     named = environment["verify"]
     bundle = named if isinstance(named, str) else DEFAULT_CA_BUNDLE_PATH
-    options: dict[str, Any] = {
-        "cert_reqs": "CERT_REQUIRED",
-        "ca_cert_dir" if Path(bundle).is_dir() else "ca_certs": bundle,
-    }
+    options: dict[str, Any] = {}
+    if origin.startswith("https"):
+        # Loaded once: reading all certificates takes longer than the rest of a handshake.
+        options["ssl_context"] = context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+        context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
     proxy = select_proxy(origin, environment["proxies"])
     manager: urllib3.PoolManager
     if proxy:

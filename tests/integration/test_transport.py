@@ -6,14 +6,21 @@ import contextlib
 import os
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from oauth_tokens import transport
 from oauth_tokens.providers.wire import Request, Response
@@ -21,6 +28,8 @@ from oauth_tokens.transport import TransportError, send
 from tests.support.processes import wait_until
 from tests.support.provider import Provider
 from tests.support.servers import free_port
+
+HOUR = timedelta(hours=1)
 
 
 def refresh_request(provider: Provider) -> Request:
@@ -218,3 +227,64 @@ def test_a_netrc_file_does_not_replace_the_clients_credentials(provider: Provide
         timeout=2,
     )
     assert answer.status == 200
+
+
+def certificate(folder: Path, *hosts: str) -> Path:
+    """A key and a certificate for ``hosts`` that has signed itself, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+    names = [x509.DNSName(host) for host in hosts]
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - HOUR, now + HOUR)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "server.pem"
+    pem = serialization.Encoding.PEM
+    path.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + signed.public_bytes(pem)
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted", "code"),
+    [("localhost", True, ""), ("localhost", False, "tls_error"), ("other", True, "tls_error")],
+    ids=["good", "of nobody known", "of another host"],
+)
+def test_certificates_are_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, trusted: bool, code: str
+) -> None:
+    path = certificate(tmp_path, host)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    if trusted:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    received = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        request = Request("POST", f"https://localhost:{server.server_port}/", {}, "secret=1")
+        if code:
+            with pytest.raises(TransportError) as caught:
+                send(request, timeout=5)
+            assert (caught.value.code, caught.value.reached) == (code, False)
+            assert received == []
+        else:
+            assert send(request, timeout=5).status == 200
+            assert received == [b"secret=1"]
+        thread.join()
