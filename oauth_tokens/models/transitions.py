@@ -73,11 +73,14 @@ class Transitions(StoredTokenSet):
         """See :func:`oauth_tokens.connection.own_connection`."""
         return own_connection(self.database)
 
+    def in_transaction(self) -> bool:
+        """Whether this thread is in one, be it a ``TestCase``'s."""
+        return connections[self.database].in_atomic_block
+
     def drop_connection(self) -> None:
         """Have the next query use a new connection, unless a transaction rests on this one."""
-        connection = connections[self.database]
-        if not connection.in_atomic_block:
-            connection.close()
+        if not self.in_transaction():
+            connections[self.database].close()
 
     def reload(self) -> None:
         """Read anew from the primary. Raises: TokenNotConnected."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any, TypeVar
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 
 from ..conf import get_settings
 from .errors import timed_out
@@ -29,7 +29,7 @@ async def aensure(row: R, need: Need) -> R:
             mine = _flights[key] = loop.create_future()
             landed = None
             try:
-                await sync_to_async(ensure)(row, need)
+                await _in_a_thread(row, need)
                 landed = row.copy()
                 return row
             finally:
@@ -45,3 +45,23 @@ async def aensure(row: R, need: Need) -> R:
             raise timed_out(row) from None
         if taken_over(row, need, landed) or await sync_to_async(settled)(row, need):
             return row
+
+
+async def _in_a_thread(row: Row, need: Need) -> None:
+    """ensure() without keeping up other synchronous calls.
+
+    A request under ASGI has a thread of its own for those. Elsewhere all share one, in which a
+    refresh would hold up everybody; there it gets another one, and a connection for the time.
+    """
+    shared = SyncToAsync.thread_sensitive_context.get(None) is None
+    if shared and not await sync_to_async(row.in_transaction)():
+        await sync_to_async(_apart, thread_sensitive=False)(row, need)
+    else:
+        await sync_to_async(ensure)(row, need)
+
+
+def _apart(row: Row, need: Need) -> None:
+    try:
+        ensure(row, need)
+    finally:
+        row.drop_connection()

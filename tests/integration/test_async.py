@@ -51,6 +51,30 @@ def test_coroutines_go_on_in_the_order_in_which_they_came(
     assert served == list(range(20))
 
 
+def test_other_synchronous_calls_go_on_meanwhile(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    provider.configure(latency=0.5)
+    ended: list[str] = []
+
+    async def refreshed() -> None:
+        await user.oauth_tokens.aget_valid("acme")
+        ended.append("refresh")
+
+    async def other() -> None:
+        while not provider.refreshes:
+            await asyncio.sleep(0.01)
+        await sync_to_async(OAuthToken.objects.count)()
+        ended.append("other")
+
+    async def both() -> None:
+        await asyncio.gather(refreshed(), other())
+
+    async_to_sync(both)()
+    assert ended == ["other", "refresh"]
+
+
 def test_coroutines_do_not_wait_for_a_stale_token(
     user: AbstractUser, token: OAuthToken, provider: Provider
 ) -> None:
