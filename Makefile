@@ -14,7 +14,7 @@ pytest := $(bin)/python -m pytest -n $(WORKERS)
 
 export ONCE PORT AUTH_PORT REDIS_PORT DATABASE_URL REDIS_URL
 
-.PHONY: help demo test test-all lint format bench requirements clean
+.PHONY: help demo test test-all lint format bench providers requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -22,9 +22,9 @@ help: ## list the targets
 demo: $(VENV)/.installed-demo ## five processes and the story; ONCE=1, PORT=, AUTH_PORT=, REDIS_PORT=, DATABASE_URL=, REDIS_URL=
 	@exec $(bin)/python -m project.demo
 
-test: $(VENV)/.installed-test ## the tests on PostgreSQL, then the database-neutral ones on SQLite
+test: $(VENV)/.installed-test ## the tests on PostgreSQL, then on SQLite all but faults
 	@unset DATABASE_URL REDIS_URL; $(pytest) $(ARGS)
-	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) $(ARGS)
+	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) --ignore tests/faults $(ARGS)
 
 test-all: $(VENV)/.installed-test ## as test, with the slow tiers, and on MariaDB (apt install mariadb-server)
 	@unset DATABASE_URL REDIS_URL; $(pytest) -m "" --timeout 600 $(ARGS)
@@ -46,6 +46,9 @@ bench: $(VENV)/.installed-bench ## the benchmarks; ARGS="hot refresh" for some, 
 
 compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+providers: $(VENV)/.installed-dev ## docs/providers.md from the presets
+	@$(bin)/python docs/generate_providers.py
 
 requirements: $(VENV)/.installed-dev ## compile requirements/*.txt from pyproject.toml; UPGRADE=1 for the newest
 	@$(compile) --all-extras --group dev -o requirements/dev.txt

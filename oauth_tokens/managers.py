@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import models, router
 
 from . import signals
+from .clients import TIMEOUT
+from .clients.source import Source
 from .connection import after_commit
 from .exceptions import (
     DecryptionError,
@@ -22,10 +25,13 @@ from .exceptions import (
 from .providers.registry import get_provider
 from .reader import database_now, read_rows
 from .refresh import Need, aensure, ensure, not_connected, undecryptable
-from .revocation import revoke
+from .revocation import revoke, token_to_revoke
 from .token_set import TokenSet, parse_seconds
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+
+    from .clients.session import TokenSession
     from .models import OAuthToken
 
 T = TypeVar("T", bound="OAuthToken")
@@ -85,6 +91,67 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         row, need = await sync_to_async(self._look)(provider, scopes, account, min_ttl)
         return row if need is None else await aensure(row, need)
 
+    # Clients
+
+    def session(
+        self,
+        provider: str | None = None,
+        *,
+        base_url: str = "",
+        account: str | None = None,
+        scopes: Iterable[str] = (),
+        allowed_hosts: Collection[str] = (),
+        timeout: Any = TIMEOUT,
+    ) -> TokenSession:
+        """A ``requests_oauthlib.OAuth2Session`` for the provider's API.
+
+        Every request carries a fresh access token and is repeated once after a 401 that means an
+        expired or invalid one. No query until the first request, nor while the token is fresh.
+
+        Arguments:
+            provider, account, scopes: see :meth:`get_valid`.
+            base_url: what relative addresses are below; absolute ones must then be on its host.
+            allowed_hosts: more hosts that may receive the access token.
+            timeout: seconds for a connection and for the next byte, or a tuple of both.
+
+        Raises:
+            OAuthTokenError: ``base_url`` is neither https nor on this machine. What requests raise
+                beside the errors of ``requests`` is that of :meth:`get_valid`.
+        """
+        from .clients.session import TokenSession
+
+        source = self._source(provider, account, scopes)
+        return TokenSession(source, base_url, allowed_hosts, timeout)
+
+    def async_client(
+        self,
+        provider: str | None = None,
+        *,
+        base_url: str = "",
+        account: str | None = None,
+        scopes: Iterable[str] = (),
+        allowed_hosts: Collection[str] = (),
+        **options: Any,
+    ) -> AsyncClient:
+        """An ``httpx2.AsyncClient`` that does what :meth:`session` does.
+
+        Arguments:
+            options: more for ``httpx2.AsyncClient``, e.g. ``timeout`` in seconds.
+
+        Raises:
+            ImportError: the extra httpx2 is not installed.
+        """
+        from .clients.async_client import make_async_client
+
+        source = self._source(provider, account, scopes)
+        return make_async_client(source, base_url, allowed_hosts, **options)
+
+    def _source(self, provider: str | None, account: str | None, scopes: Iterable[str]) -> Source:
+        self._user("session")
+        wanted = (scopes,) if isinstance(scopes, str) else tuple(scopes)
+        given: Any = {"provider": provider, "account": account, "scopes": wanted}
+        return Source(partial(self.get_valid, **given), partial(self.aget_valid, **given))
+
     def _look(
         self,
         provider: str | None,
@@ -129,7 +196,9 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         if not found and primary != self.db:
             # A replica may not know yet that the user has just connected.
             found = read_rows(self.model, primary, where)
-        rows = [row for row in found if row.status != "revoking"]
+        # Of several accounts, those that need their user stand back.
+        rows = [row for row in found if row.status == "active"]
+        rows = rows or [row for row in found if row.status == "reauth_required"][-1:]
         if len(rows) == 1:
             return rows[0]
         if rows:
@@ -286,18 +355,27 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         )
         after_commit(lambda: self.revoke_row(row), using)
 
-    def revoke_row(self, row: T) -> bool:
-        """Tell the provider to revoke a row in state ``revoking``; True once that is done."""
+    def revoke_row(self, row: T, timeout: float | None = None) -> bool:
+        """Tell the provider to revoke a row in state ``revoking``; True once that is done.
+
+        Arguments:
+            timeout: see :func:`oauth_tokens.revocation.revoke`.
+        """
         try:
-            token, hint = row.refresh_token, "refresh_token"
-            if token is None:
-                token, hint = row.access_token, "access_token"
+            token, hint = token_to_revoke(row.provider, row.access_token, row.refresh_token)
         except DecryptionError as error:
             if error.code == "unknown_key":
                 row.postpone_revocation(error.code)
                 return False
-            token = None
-        code = revoke(row.provider, token, hint) if token else ""
+            token = hint = ""
+        code = token and revoke(
+            row.provider,
+            token,
+            hint,
+            client_id=row.client_id,
+            variables=row.url_variables,
+            timeout=timeout,
+        )
         if code:
             row.postpone_revocation(code)
             return False

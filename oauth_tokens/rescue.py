@@ -16,7 +16,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +44,7 @@ class Kept:
     """A rescued token set.
 
     Arguments:
-        provider, client_id: who can be told to revoke it.
+        provider, client_id, url_variables: who can be told to revoke it.
         version: of the row whose refresh token was sent to get it.
         grant_id: of that row.
         sent_at: when it was asked for, by the database's clock.
@@ -56,6 +56,7 @@ class Kept:
     version: int
     grant_id: str
     sent_at: datetime
+    url_variables: dict[str, str] = field(default_factory=dict)
 
 
 def keep(key: str, kept: Kept) -> bool:

@@ -44,15 +44,19 @@ def parse_seconds(value: object) -> float | None:
     null, "", text, NaN, a bool, a negative number. ``0`` is returned as 0: what it means depends
     on the provider.
     """
+    seconds = parse_number(value)
+    return None if seconds is None else min(seconds, float(MAX_LIFETIME))
+
+
+def parse_number(value: object) -> float | None:
+    """As :func:`parse_seconds`, however large: a Unix time, say."""
     if value is None or isinstance(value, bool):
         return None
     try:
-        seconds = float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    if math.isnan(seconds) or seconds < 0:
-        return None
-    return min(seconds, float(MAX_LIFETIME))
+    return None if math.isnan(number) or number < 0 else number
 
 
 def parse_scope(value: object, separator: str = " ") -> frozenset[str] | None:

@@ -143,6 +143,7 @@ def _restore(key: str) -> bool:
             kept.token_set,
             provider=kept.provider,
             client_id=kept.client_id,
+            variables=kept.url_variables,
             using=using,
             now=database_now(using),
         )

@@ -10,9 +10,8 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
@@ -21,17 +20,17 @@ from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 from oauthlib.oauth2 import WebApplicationClient
 
-from .. import transport
-from ..conf import get_settings
 from ..exceptions import OAuthTokenError
 from ..models import OAuthToken, PendingRevocation
 from ..providers.base import Provider
-from ..providers.registry import resolve_provider
-from ..providers.wire import Answer, Meaning, clean, parse_body
+from ..providers.registry import get_provider, resolve_provider
+from ..providers.variables import InvalidVariable, accept_all
+from ..providers.wire import clean
 from ..reader import database_now
 from ..token_set import TokenSet
 from .account import find_account
-from .failure import Cause, ConnectFailed, Started, failing, rejected, stale
+from .exchange import exchange, long_lived
+from .failure import Cause, ConnectFailed, Started, rejected, stale
 
 logger = logging.getLogger("oauth_tokens")
 
@@ -45,8 +44,6 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,255}")
 _MAX_SCOPES = 100
 _DENIED = ("access_denied", "consent_required", "user_cancelled_login", "user_cancelled_authorize")
 _PROVIDER_DOWN = ("server_error", "temporarily_unavailable")
-#: Words of GitHub and Slack for an authorization code that is used or expired.
-_USED_CODE = ("bad_verification_code", "invalid_code", "code_already_used")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +68,7 @@ def start(
     redirect_uri: str,
     next_url: str,
     scope: Iterable[str] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> str:
     """The URL at the provider to send the user to (RFC 6749 section 4.1.1).
 
@@ -80,12 +78,14 @@ def start(
     Arguments:
         redirect_uri: absolute URL of the callback; the provider's own setting wins.
         next_url: where to send the user in the end; the caller has checked that it is ours.
+        variables: values of the variables in the provider's addresses, as the user gave them.
 
     Raises:
         ConnectFailed: ``scope`` is not made of scope tokens.
-        ProviderMisconfigured, ProviderUnavailable: the provider cannot be used.
+        ProviderMisconfigured, ProviderUnavailable: the provider cannot be used; code
+            "url_variable" where a variable lacks a usable value.
     """
-    provider = resolve_provider(provider_name)
+    provider = resolve_provider(provider_name, variables=variables, redirected=False)
     asked = sorted(set(scope))
     if len(asked) > _MAX_SCOPES or not all(_SCOPE_TOKEN.fullmatch(token) for token in asked):
         raise ConnectFailed(
@@ -107,8 +107,9 @@ def start(
         asked=asked,
         scope=wanted,
         code_verifier=verifier,
-        nonce=secrets.token_urlsafe(32) if "openid" in wanted else None,
+        nonce=secrets.token_urlsafe(32) if provider.nonce and "openid" in wanted else None,
         at=time.time(),
+        variables=accept_all(provider.url_variables, variables or {}, redirected=False),
     )
     url = provider.authorization_url(
         redirect_uri=started.redirect_uri,
@@ -116,6 +117,7 @@ def start(
         scope=wanted,
         code_verifier=started.code_verifier,
         nonce=started.nonce,
+        known={"url_variables": started.variables},
     )
     _remember(session, state, started)
     return url
@@ -134,15 +136,21 @@ def complete(session: SessionBase, user: Any, provider_name: str, answer: QueryD
     """
     started = _take(session, user, provider_name, answer)
     try:
-        provider = resolve_provider(provider_name)
+        granted = "error" not in answer
+        started = _with_redirected(get_provider(provider_name), started, answer, granted)
+        provider = resolve_provider(provider_name, variables=started.variables, redirected=granted)
         code = _code(provider, answer)
+        known = _known(provider, started, answer)
         using = router.db_for_write(OAuthToken, instance=user)
         sent_at = database_now(using)
-        token_set, body = _exchange(provider, started, code)
+        token_set, body = exchange(provider, started, code, {**known, "state": answer["state"]})
         try:
-            account_id, account_label = find_account(provider, started, token_set, body, sent_at)
+            token_set, body = long_lived(provider, token_set, body)
+            account_id, account_label = find_account(
+                provider, started, token_set, {"response": body, "redirect": answer}, sent_at
+            )
         except OAuthTokenError:
-            _give_back(user, provider, token_set, using, sent_at)
+            _give_back(user, provider, started, token_set)
             raise
     except ConnectFailed as error:
         error.started = started
@@ -154,11 +162,7 @@ def complete(session: SessionBase, user: Any, provider_name: str, answer: QueryD
         account_label=account_label,
         requested_scope=started.scope,
         # What the provider says itself stands; anybody can add parameters to the address.
-        extra={
-            key: answer[key][:255]
-            for key in provider.metadata_fields
-            if key in answer and key not in token_set.extra
-        },
+        extra={key: value for key, value in known.items() if key not in token_set.extra},
         sent_at=sent_at,
     )
     return Connected(token, started.next_url, frozenset(started.asked) - token.scopes)
@@ -167,6 +171,32 @@ def complete(session: SessionBase, user: Any, provider_name: str, answer: QueryD
 def _granted(user: Any, provider_name: str) -> set[str]:
     rows = user.oauth_tokens.filter(provider=provider_name).exclude(status="revoking")
     return {token for scope in rows.values_list("scope", flat=True) for token in scope.split()}
+
+
+def _with_redirected(
+    provider: Provider, started: Started, answer: QueryDict, granted: bool
+) -> Started:
+    """``started`` with the variables that the redirect brings. Anybody may have written them."""
+    brought = {
+        name: answer[variable.redirect]
+        for name, variable in provider.url_variables.items()
+        if variable.redirect in answer
+    }
+    try:
+        variables = accept_all(
+            provider.url_variables, {**started.variables, **brought}, redirected=granted
+        )
+    except InvalidVariable:
+        raise rejected(
+            provider, "url_variable", "The answer does not say where to go on, or says it wrong."
+        ) from None
+    return replace(started, variables=variables)
+
+
+def _known(provider: Provider, started: Started, answer: QueryDict) -> dict[str, Any]:
+    """What is known of the connection before there is a token, worth keeping with it."""
+    redirect = {key: answer[key][:255] for key in provider.metadata_fields if key in answer}
+    return {**redirect, "url_variables": started.variables} if started.variables else redirect
 
 
 # State
@@ -213,7 +243,7 @@ def _take(session: SessionBase, user: Any, provider_name: str, answer: QueryDict
 
 def _code(provider: Provider, answer: QueryDict) -> str:
     """The authorization code, unless ``answer`` is an error or not from ``provider``."""
-    for name in ("code", "error", "iss"):
+    for name in (provider.code_parameter, "error", "iss"):
         if len(answer.getlist(name)) > 1:
             raise rejected(provider, "repeated_parameter", f"The answer repeats {name!r}.")
     issuer = answer.get("iss")
@@ -225,7 +255,7 @@ def _code(provider: Provider, answer: QueryDict) -> str:
         )
     if answer.get("error"):
         raise _refused(provider, answer)
-    code = answer.get("code")
+    code = answer.get(provider.code_parameter)
     if not code:
         raise rejected(provider, "missing_code", "The answer has neither code nor error.")
     return code
@@ -252,41 +282,10 @@ def _refused(provider: Provider, answer: QueryDict) -> ConnectFailed:
 
 
 @sensitive_variables()
-def _exchange(provider: Provider, started: Started, code: str) -> tuple[TokenSet, dict[str, Any]]:
-    """Code for tokens (RFC 6749 section 4.1.3), and the whole answer."""
-    request = provider.exchange_request(
-        code=code, redirect_uri=started.redirect_uri, code_verifier=started.code_verifier
-    )
-    try:
-        response = transport.send(request, timeout=get_settings().HTTP_TIMEOUT)
-    except transport.TransportError as error:
-        raise failing(provider, error.code) from None
-    answer = provider.classify(response, secrets=(code, started.code_verifier or ""))
-    if answer.token_set is None:
-        raise _not_exchanged(provider, answer, response.status)
-    return answer.token_set, parse_body(response)
-
-
-def _not_exchanged(provider: Provider, answer: Answer, status: int) -> ConnectFailed:
-    if answer.meaning is Meaning.DEAD_GRANT or answer.code in _USED_CODE:
-        return stale(answer.code, provider.name)
-    if answer.meaning is Meaning.OPERATOR_ERROR:
-        logger.error("Provider %s refused to exchange a code: %s", provider.name, answer.code)
-        return ConnectFailed(
-            f"{provider.name} refused this site's own credentials or request ({answer.code}). "
-            "Check client_id, client_secret, redirect_uris and token_endpoint_auth_method.",
-            cause=Cause.OPERATOR,
-            code=answer.code,
-            provider=provider.name,
-        )
-    return failing(provider, answer.code, retryable=answer.outage or status >= 500)
-
-
-@sensitive_variables()
-def _give_back(
-    user: Any, provider: Provider, token_set: TokenSet, using: str, now: datetime
-) -> None:
+def _give_back(user: Any, provider: Provider, started: Started, token_set: TokenSet) -> None:
     """Revoke what was received and will not be used."""
+    using = router.db_for_write(OAuthToken, instance=user)
+    now = database_now(using)
     pending = PendingRevocation.of(
         token_set,
         provider=provider.name,
@@ -294,6 +293,7 @@ def _give_back(
         using=using,
         now=now,
         user_id=user.pk,
+        variables=started.variables,
     )
     if pending is not None:
         pending.attempt(now)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -16,9 +14,7 @@ from ..providers.base import Provider
 from ..providers.wire import lookup, parse_body
 from ..token_set import TokenSet
 from .failure import Started, failing, rejected
-
-#: Seconds that the provider's clock may be ahead of or behind ours.
-CLOCK_SKEW = 30.0
+from .id_token import verified_claims
 
 
 @sensitive_variables()
@@ -26,14 +22,18 @@ def find_account(
     provider: Provider,
     started: Started,
     token_set: TokenSet,
-    body: Mapping[str, Any],
+    told: Mapping[str, Any],
     now: datetime,
 ) -> tuple[str, str]:
-    """Id and label of the account that granted access."""
+    """Id and label of the account that granted access.
+
+    Arguments:
+        told: what came without asking for it: "response" of the token endpoint, and "redirect".
+    """
     paths = (provider.account_id_from, provider.account_label_from)
-    found: dict[str, Any] = {"response": body}
+    found: dict[str, Any] = {**told, "url_variables": started.variables}
     if token_set.id_token and (started.nonce or any(p.startswith("id_token.") for p in paths)):
-        found["id_token"] = _claims(provider, token_set.id_token, started.nonce, now)
+        found["id_token"] = verified_claims(provider, token_set.id_token, started.nonce, now)
     if any(path.startswith("userinfo.") for path in paths):
         found["userinfo"] = _userinfo(provider, token_set)
         subjects = {lookup(found, "id_token.sub"), lookup(found, "userinfo.sub")} - {None}
@@ -48,39 +48,6 @@ def find_account(
 
 def _text(value: object) -> str:
     return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-
-
-@sensitive_variables()
-def _claims(provider: Provider, id_token: str, nonce: str | None, now: datetime) -> dict[str, Any]:
-    """The claims of an ID token, checked (OpenID Connect Core section 3.1.3.7).
-
-    It came from the token endpoint over TLS, which item 6 there lets stand for its signature.
-    """
-    try:
-        payload = id_token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, RecursionError):
-        claims = None
-    if not isinstance(claims, dict):
-        raise rejected(provider, "id_token_malformed", "The id_token cannot be read.")
-    audience, expires = claims.get("aud"), claims.get("exp")
-    for check, good in (
-        ("iss", not provider.issuer or claims.get("iss") == provider.issuer),
-        (
-            "aud",
-            provider.client_id in (audience if isinstance(audience, list) else [audience]),
-        ),
-        (
-            "exp",
-            isinstance(expires, (int, float)) and expires > now.timestamp() - CLOCK_SKEW,
-        ),
-        ("nonce", nonce is None or claims.get("nonce") == nonce),
-    ):
-        if not good:
-            raise rejected(
-                provider, f"id_token_{check}", f"The id_token is not meant for us: {check}."
-            )
-    return claims
 
 
 @sensitive_variables()

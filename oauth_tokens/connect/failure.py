@@ -63,6 +63,7 @@ class Started:
         asked: the scopes that the caller named, beyond those always asked for.
         scope: all that were asked for.
         at: Unix time.
+        variables: values of the variables in the provider's addresses.
     """
 
     provider: str
@@ -74,6 +75,7 @@ class Started:
     code_verifier: str | None
     nonce: str | None
     at: float
+    variables: dict[str, str]
 
     def __repr__(self) -> str:
         return f"<Started {self.provider}>"

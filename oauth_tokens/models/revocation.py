@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ class PendingRevocation(models.Model):
     )
     provider = models.CharField(_("provider"), max_length=64)
     client_id = models.CharField(_("client id"), max_length=255)
+    url_variables = models.JSONField(_("variables in its addresses"), default=dict)
     token_type_hint = models.CharField(max_length=32)
     encrypted_token = models.BinaryField()
     failure_count = models.PositiveIntegerField(_("failures in a row"), default=0)
@@ -54,10 +56,12 @@ class PendingRevocation(models.Model):
         now: datetime,
         user_id: Any = None,
         ends: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> PendingRevocation | None:
         """Keep what revokes ``token_set``: its refresh token, or else its access token.
 
         Arguments:
+            variables: values of the variables in the provider's addresses.
             ends: whether nothing of this connection is to stay. Where it is not, and the provider
                 revokes all that user and client share, revoking would end the grant that stands.
 
@@ -66,17 +70,19 @@ class PendingRevocation(models.Model):
         """
         if not can_revoke(provider):
             return None
-        if get_provider(provider).revocation_revokes_siblings and not ends:
+        description = get_provider(provider)
+        if description.revocation_revokes_siblings and not ends:
             return None
-        refresh_token = token_set.refresh_token
+        token, hint = description.token_to_revoke(token_set.access_token, token_set.refresh_token)
         return cls.enqueue(
             using=using,
             now=now,
             user_id=user_id,
             provider=provider,
             client_id=client_id,
-            token=refresh_token or token_set.access_token,
-            token_type_hint="refresh_token" if refresh_token else "access_token",
+            variables=variables,
+            token=token,
+            token_type_hint=hint,
         )
 
     @classmethod
@@ -90,6 +96,7 @@ class PendingRevocation(models.Model):
         client_id: str,
         token: str,
         token_type_hint: str,
+        variables: Mapping[str, str] | None = None,
     ) -> PendingRevocation:
         """Keep ``token``, encrypted, until the provider has taken it back."""
         with transaction.atomic(using=using):
@@ -97,6 +104,7 @@ class PendingRevocation(models.Model):
                 user_id=user_id,
                 provider=provider,
                 client_id=client_id,
+                url_variables=dict(variables or {}),
                 token_type_hint=token_type_hint,
                 encrypted_token=b"",
                 retry_at=now,
@@ -116,7 +124,13 @@ class PendingRevocation(models.Model):
     def attempt(self, now: datetime) -> bool:
         """Ask the provider once: True once it is done and the row gone, else try again later."""
         try:
-            code = revoke(self.provider, self.token, self.token_type_hint)
+            code = revoke(
+                self.provider,
+                self.token,
+                self.token_type_hint,
+                client_id=self.client_id,
+                variables=self.url_variables,
+            )
         except DecryptionError as error:
             # A missing key may come back; what was altered never opens again.
             code = error.code if error.code == "unknown_key" else ""

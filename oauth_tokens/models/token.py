@@ -8,13 +8,14 @@ from asgiref.sync import sync_to_async
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from ..clients.source import Source, is_fresh
 from ..managers import OAuthTokenManager
 from ..refresh import Need, aensure, ensure
 from .grants import Grants
 
 
 class OAuthToken(Grants):
-    """A stored token set, usable as a ``requests`` auth object.
+    """A stored token set, usable as the ``auth=`` of a request.
 
     The secret columns hold ciphertext and are read through ``access_token``, ``refresh_token`` and
     ``id_token``, each decrypted on access; nothing else of this class decrypts.
@@ -47,9 +48,36 @@ class OAuthToken(Grants):
         return f"<OAuthToken {self.pk}: {self.provider} of user {self.user_id}, {self.status}>"
 
     def __call__(self, request: Any) -> Any:
-        """Put the access token into a prepared ``requests`` request (RFC 6750 section 2.1)."""
-        request.headers["Authorization"] = self.authorization
-        return request
+        """``auth=token`` of ``requests``; see :class:`oauth_tokens.clients.auth.TokenAuth`.
+
+        ``httpx`` takes it as well, without the repetition after a 401: :attr:`auth` is for that.
+        """
+        from ..clients.auth import TokenAuth
+
+        return TokenAuth(self._source)(request)
+
+    @property
+    def auth(self) -> Any:
+        """An ``auth=`` for clients of ``requests``, ``httpx`` and ``httpx2``, sync and async.
+
+        Each request carries a fresh access token, and is repeated once after a 401 that means an
+        expired or invalid one.
+        """
+        from ..clients.auth import make_auth
+
+        return make_auth(self._source)
+
+    @property
+    def _source(self) -> Source:
+        lazily = Need("lazy", min_ttl=self.leeway)
+
+        def valid() -> OAuthToken:
+            return self if is_fresh(self) else ensure(self, lazily)
+
+        async def avalid() -> OAuthToken:
+            return self if is_fresh(self) else await aensure(self, lazily)
+
+        return Source(valid, avalid)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """As Django's, but of an existing row only what ``EDITABLE`` or ``update_fields`` names: an

@@ -345,6 +345,7 @@ class Transitions(StoredTokenSet):
             now=self.now(),
             user_id=None if ends else self.user_id,
             ends=ends,
+            variables=self.url_variables,
         )
         if pending is not None:
             self._later(lambda: pending.attempt(self.now()))

@@ -18,14 +18,18 @@ from .wire import Request, is_secure_url
 #: Seconds for which metadata is used without asking again, and between attempts that fail.
 FRESH_FOR = 86400.0
 RETRY_AFTER = 15.0
-_KEYS = (
+#: Issuers of which metadata is kept: where an issuer's address has variables, users choose them.
+MAX_KNOWN = 256
+_ADDRESSES = (
     "authorization_endpoint",
     "token_endpoint",
     "revocation_endpoint",
+    "introspection_endpoint",
     "userinfo_endpoint",
     "jwks_uri",
-    "authorization_response_iss_parameter_supported",
 )
+_LISTS = ("scopes_supported", "code_challenge_methods_supported")
+_ISS = "authorization_response_iss_parameter_supported"
 
 logger = logging.getLogger("oauth_tokens")
 
@@ -43,10 +47,18 @@ def discovered(provider: Provider) -> Provider:
         ProviderUnavailable: it could not be fetched, and never was before.
     """
     metadata = _metadata(provider)
-    found = {key: metadata[key] for key in _KEYS if key in metadata and not getattr(provider, key)}
-    if not provider.token_endpoint_auth_method and provider.client_secret:
+    found: dict[str, Any] = {
+        key: metadata[key] for key in _ADDRESSES if metadata.get(key) and not getattr(provider, key)
+    }
+    for key in _LISTS:
+        if isinstance(metadata.get(key), list) and not getattr(provider, key):
+            found[key] = tuple(item for item in metadata[key] if isinstance(item, str))
+    if metadata.get(_ISS) is True:
+        found[_ISS] = True
+    if provider.auth_method == "client_secret_basic" and not provider.token_endpoint_auth_method:
         # RFC 8414: absent means client_secret_basic.
-        methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        methods = metadata.get("token_endpoint_auth_methods_supported")
+        methods = methods if isinstance(methods, list) else ["client_secret_basic"]
         if "client_secret_basic" not in methods and "client_secret_post" in methods:
             found["token_endpoint_auth_method"] = "client_secret_post"
     return replace(provider, **found)
@@ -63,19 +75,25 @@ def _metadata(provider: Provider) -> Mapping[str, Any]:
         except (ProviderUnavailable, ProviderMisconfigured):
             until = time.monotonic() + RETRY_AFTER
             if not metadata:
-                _known[provider.issuer] = (until, metadata)
+                _keep(provider.issuer, until, metadata)
                 raise
-        _known[provider.issuer] = (until, metadata)
+        _keep(provider.issuer, until, metadata)
     if not metadata:
         raise _unavailable(provider, until - time.monotonic())
     return metadata
+
+
+def _keep(issuer: str, until: float, metadata: Mapping[str, Any]) -> None:
+    while len(_known) >= MAX_KNOWN and issuer not in _known:
+        _known.pop(next(iter(_known), ""), None)
+    _known[issuer] = (until, metadata)
 
 
 def _fetch(provider: Provider) -> dict[str, Any]:
     from .. import transport
 
     failure = "no answer"
-    for url in _addresses(provider.issuer):
+    for url in addresses(provider.issuer):
         try:
             response = transport.send(
                 Request("GET", url, {"Accept": "application/json"}),
@@ -87,7 +105,7 @@ def _fetch(provider: Provider) -> dict[str, Any]:
         if response.status != 200:
             failure = f"http_{response.status}"
             continue
-        return _verified(provider, response.body)
+        return verified(provider, response.body)
     logger.warning("The metadata of %s could not be fetched: %s", provider.issuer, failure)
     raise _unavailable(provider, RETRY_AFTER)
 
@@ -102,7 +120,7 @@ def _unavailable(provider: Provider, retry_after: float) -> ProviderUnavailable:
     )
 
 
-def _addresses(issuer: str) -> list[str]:
+def addresses(issuer: str) -> list[str]:
     """OpenID Connect appends the well-known path, RFC 8414 section 3.1 inserts it."""
     parts = urlsplit(issuer)
     path = parts.path.rstrip("/")
@@ -113,7 +131,7 @@ def _addresses(issuer: str) -> list[str]:
     ]
 
 
-def _verified(provider: Provider, body: bytes) -> dict[str, Any]:
+def verified(provider: Provider, body: bytes) -> dict[str, Any]:
     try:
         metadata = json.loads(body)
     except ValueError:
@@ -126,13 +144,13 @@ def _verified(provider: Provider, body: bytes) -> dict[str, Any]:
             code="issuer_mismatch",
             provider=provider.name,
         )
-    for key in _KEYS:
+    for key in _ADDRESSES:
         value = metadata.get(key)
         # Plain http is for issuers of this machine only, not for what others say is on it.
         secure = is_secure_url(str(value)) and (
             str(value).startswith("https:") or not provider.issuer.startswith("https:")
         )
-        if key.endswith(("_endpoint", "_uri")) and value and not secure:
+        if value and not secure:
             raise ProviderMisconfigured(
                 f"The metadata of provider {provider.name!r} has a {key} that is not https.",
                 code="insecure_endpoint",

@@ -34,6 +34,10 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: str | None = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        # Nor the address: some providers want the token in it.
+        return f"<Request {self.method} {urlsplit(self.url).hostname}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -76,11 +80,14 @@ class Answer:
 
 
 def lookup(body: Any, path: str) -> Any:
-    """The value at a dotted ``path``, or None."""
+    """The value at a dotted ``path``, or None. A number counts within a list."""
     for key in path.split("."):
-        if not isinstance(body, Mapping):
+        if isinstance(body, Mapping):
+            body = body.get(key)
+        elif isinstance(body, list) and key.isdecimal():
+            body = next(iter(body[int(key) : int(key) + 1]), None)
+        else:
             return None
-        body = body.get(key)
     return body
 
 
@@ -157,11 +164,16 @@ def retry_after(response: Response) -> float | None:
     return min(seconds, MAX_RETRY_AFTER)
 
 
+_PATTERN = re.compile(r"([\w.-]+)([=~])(.+)", re.DOTALL)
+
+
 def matches(pattern: str, status: int, code: str, body: Mapping[str, Any]) -> bool:
-    """``pattern`` is "code", "status:code", "status:" or "field=value"."""
-    if "=" in pattern:
-        path, _, value = pattern.partition("=")
-        return str(lookup(body, path)) == value
+    """``pattern`` is "code", "status:code", "status:", "path=value" or "path~part of it"."""
+    if by_path := _PATTERN.fullmatch(pattern):
+        path, sign, value = by_path.groups()
+        found = lookup(body, path)
+        values = [str(item) for item in (found if isinstance(found, list) else [found])]
+        return any(value == item if sign == "=" else value in item for item in values)
     wanted_status, colon, wanted_code = pattern.rpartition(":")
     if colon and wanted_status.isdigit():
         return int(wanted_status) == status and wanted_code in ("", code)

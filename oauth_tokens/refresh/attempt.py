@@ -79,7 +79,9 @@ class Attempt:
             tries += 1
             # Anew each time: a client's assertion is good for one attempt (RFC 7523 section 3).
             request = self.provider.refresh_request(
-                refresh_token=refresh_token, scope=sorted(self.row.scopes)
+                refresh_token=refresh_token,
+                scope=sorted(self.row.scopes),
+                known=self.row.extra,
             )
             budget = self.lease_ends - time.monotonic() - SAVE_MARGIN
             if budget < settings.HTTP_TIMEOUT and tries > 1:
@@ -192,5 +194,6 @@ class Attempt:
             version=version,
             grant_id=grant_id,
             sent_at=self.sent_at,
+            url_variables=self.row.url_variables,
         )
         rescue.keep(self.row.key, kept)

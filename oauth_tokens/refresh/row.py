@@ -53,6 +53,7 @@ class Row(Protocol):
 
     provider: str
     client_id: str
+    extra: dict[str, Any]
     version: int
     grant_id: Any
     status: str

@@ -22,6 +22,7 @@ from ..connect import complete, start
 from ..exceptions import OAuthTokenError
 from ..providers.registry import get_provider, provider_names
 from ..words import Connection, display_name, without_secrets
+from .address import given_variables
 from .results import missing_page, more_page, problem_page
 
 
@@ -52,13 +53,17 @@ def connections(request: HttpRequest) -> HttpResponse:
 def connect(request: HttpRequest, provider: str) -> HttpResponse:
     """Send the user to the provider.
 
-    Query: ``next``, where to go in the end; ``scope``, scopes to ask for beyond the usual ones.
+    Query: ``next``, where to go in the end; ``scope``, scopes to ask for beyond the usual ones; and
+    values for the provider's ``url_variables``, which the user is asked for where they are missing.
     """
     asked = request.GET.get("scope", "").replace(",", " ").split()
     if asked and request.headers.get("Sec-Fetch-Site") == "cross-site":
         # A provider may consent by itself: another site must not choose what it consents to.
         return more_page(request, display_name(provider), asked)
     try:
+        variables = given_variables(request, get_provider(provider), _known(request, provider))
+        if isinstance(variables, HttpResponse):
+            return variables
         url = start(
             request.session,
             request.user,
@@ -68,6 +73,7 @@ def connect(request: HttpRequest, provider: str) -> HttpResponse:
             ),
             next_url=next_url(request),
             scope=asked,
+            variables=variables,
         )
     except OAuthTokenError as error:
         return problem_page(request, provider, error)
@@ -148,6 +154,14 @@ def next_url(request: HttpRequest) -> str:
     ):
         return wanted
     return reverse("oauth_tokens:connections")
+
+
+def _known(request: HttpRequest, provider: str) -> dict[str, str]:
+    """The variables of the user's latest connection to ``provider``."""
+    rows = _user(request).oauth_tokens.filter(provider=provider).order_by("-updated_at")
+    extra = rows.values_list("extra", flat=True).first() or {}
+    values: dict[str, str] = extra.get("url_variables", {})
+    return values
 
 
 def _user(request: HttpRequest) -> Any:

@@ -145,7 +145,7 @@ def _again(provider: str, error: OAuthTokenError) -> str:
     started = error.started if isinstance(error, ConnectFailed) else None
     if started is None:
         return url
-    query = {"next": started.next_url, "scope": " ".join(started.asked)}
+    query = {"next": started.next_url, "scope": " ".join(started.asked), **started.variables}
     return f"{url}?{urlencode({key: value for key, value in query.items() if value})}"
 
 

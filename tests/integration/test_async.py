@@ -63,7 +63,7 @@ def test_other_synchronous_calls_go_on_meanwhile(
         ended.append("refresh")
 
     async def other() -> None:
-        while not provider.refreshes:
+        while not provider.refreshes:  # noqa: ASYNC110 - in another process
             await asyncio.sleep(0.01)
         await sync_to_async(OAuthToken.objects.count)()
         ended.append("other")

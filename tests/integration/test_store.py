@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AbstractUser
 from django.db import connection
-from django.test import Client
 from django.utils import timezone
 
 from oauth_tokens import OAuthToken, TokenEvent, exceptions
@@ -246,19 +245,3 @@ def make_revocations_due() -> None:
 def test_deleting_the_user_deletes_the_tokens(user: AbstractUser, token: OAuthToken) -> None:
     user.delete()
     assert OAuthToken.objects.count() == 0
-
-
-@pytest.mark.parametrize("revoke", [True, False])
-def test_logout_disconnects_where_the_settings_say_so(
-    user: AbstractUser,
-    token: OAuthToken,
-    provider: Provider,
-    configure: Callable[..., None],
-    revoke: bool,
-) -> None:
-    configure(REVOKE_ON_LOGOUT=revoke)
-    client = Client()
-    client.force_login(user)
-    client.logout()
-    assert user.oauth_tokens.count() == (0 if revoke else 1)
-    assert len(provider.requests("revoke")) == (1 if revoke else 0)

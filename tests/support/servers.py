@@ -71,7 +71,7 @@ class Postgres:
             "unix_socket_directories": "",
             "fsync": "off",
             "full_page_writes": "off",
-            "max_connections": "200",
+            "max_connections": "400",
             "shared_buffers": "64MB",
             **options,
         }

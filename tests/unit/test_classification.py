@@ -137,3 +137,88 @@ def test_an_error_that_is_no_string_is_still_an_error(error: object) -> None:
     answer = classify(response(200, {"error": error, **TOKENS}))
     assert answer.meaning is Meaning.TRANSIENT
     assert answer.code
+
+
+@pytest.mark.parametrize(
+    ("body", "differences", "meaning", "code"),
+    [
+        (
+            {"error": {"code": 190, "message": "expired"}},
+            {"dead_grant_errors": ("190",)},
+            "D",
+            "190",
+        ),
+        (
+            {"error": {"code": 190}},
+            {"error_path": ("error.code",), "dead_grant_errors": ("190",)},
+            "D",
+            "190",
+        ),
+        (
+            {"errors": [{"errorType": "invalid_grant"}]},
+            {"error_path": ("error", "errors.0.errorType")},
+            "D",
+            "invalid_grant",
+        ),
+        ({"error": 400}, {"dead_grant_errors": ("400:400",)}, "D", "400"),
+        ({"status": "BAD_HUB"}, {"dead_grant_errors": ("status=BAD_HUB",)}, "D", "http_400"),
+        (
+            {"error": "invalid_request", "error_description": "Invalid refresh_token"},
+            {"dead_grant_errors": ("error_description~refresh_token",)},
+            "D",
+            "invalid_request",
+        ),
+        (
+            {"error": "invalid_request", "error_description": "x"},
+            {"dead_grant_errors": ("error_description~refresh_token",)},
+            "O",
+            "invalid_request",
+        ),
+        (
+            {"error": "x", "error_codes": [1, 70043]},
+            {"dead_grant_errors": ("error_codes=70043",)},
+            "D",
+            "x",
+        ),
+        (
+            {"error": "x", "error_codes": [700431]},
+            {"dead_grant_errors": ("error_codes=70043",)},
+            "T",
+            "x",
+        ),
+        ({"error": ""}, {}, "T", "http_400"),
+        ({"errors": []}, {"error_path": ("errors.0.errorType",)}, "T", "http_400"),
+        (
+            {"error": "not_now"},
+            {"transient_errors": ("400:",), "dead_grant_errors": ("not_now",)},
+            "T",
+            "not_now",
+        ),
+    ],
+)
+def test_errors_in_other_places(
+    body: dict[str, Any], differences: dict[str, Any], meaning: str, code: str
+) -> None:
+    answer = classify(response(400, body), **differences)
+    expected = {"D": Meaning.DEAD_GRANT, "O": Meaning.OPERATOR_ERROR, "T": Meaning.TRANSIENT}
+    assert answer.meaning is expected[meaning]
+    assert answer.code == code
+
+
+def test_a_success_with_an_error_code_that_says_there_is_none() -> None:
+    for code in (0, "0", "", None, False):
+        given = response(200, {"errcode": code, **TOKENS})
+        assert classify(given, error_path=("errcode",)).meaning is Meaning.SUCCESS
+    assert classify(response(200, {"errcode": 7, **TOKENS}), error_path=("errcode",)).code == "7"
+
+
+def test_a_200_without_a_token_that_the_provider_means_as_an_error() -> None:
+    given = response(200, {"message": "refresh token expired", "data": {}})
+    assert classify(given).meaning is Meaning.OUTCOME_UNKNOWN
+    dead = classify(given, dead_grant_errors=("message=refresh token expired",))
+    assert dead.meaning is Meaning.DEAD_GRANT
+
+
+def test_words_of_a_nested_error_without_secrets() -> None:
+    body = {"error": {"code": 1, "message": "no client-secret-value here"}}
+    assert classify(response(400, body)).description == "no [...] here"

@@ -5,10 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.test import RequestFactory
+from django.views.debug import ExceptionReporter
+from joserfc import jwt
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from oauth_tokens.exceptions import ProviderMisconfigured
 from oauth_tokens.providers.base import Provider
@@ -118,7 +124,11 @@ def test_a_json_body_where_the_provider_wants_one() -> None:
     given = provider(token_body="json")
     request = given.exchange_request(code="c", redirect_uri=CALLBACK)
     assert request.headers["Content-Type"] == "application/json"
-    assert json.loads(request.body or "")["code"] == "c"
+    assert json.loads(request.body or "") == {
+        "grant_type": "authorization_code",
+        "code": "c",
+        "redirect_uri": CALLBACK,
+    }
     revocation = given.revocation_request(token="t", token_type_hint="refresh_token")
     assert form(revocation) == {"token": "t", "token_type_hint": "refresh_token"}
 
@@ -152,3 +162,309 @@ def test_requests_show_no_secret() -> None:
     )
     assert "rt-secret" not in repr(request)
     assert "s+c" not in repr(request)
+
+
+# Names and methods of their own
+
+
+def query(request: Request | None) -> dict[str, str]:
+    assert request is not None
+    return {name: value[0] for name, value in parse_qs(urlsplit(request.url).query).items()}
+
+
+TIKTOK = {
+    "token_endpoint_auth_method": "client_secret_post",
+    "client_id": "key",
+    "client_secret": "secret",
+    "authorization_parameter_names": {"client_id": "client_key"},
+    "token_parameter_names": {"client_id": "client_key", "redirect_uri": ""},
+}
+
+
+def test_parameters_under_the_providers_own_names() -> None:
+    given = provider(**TIKTOK)
+    query_sent = authorization(given)
+    assert query_sent["client_key"] == "key"
+    assert "client_id" not in query_sent
+    assert form(given.exchange_request(code="c", redirect_uri=CALLBACK)) == {
+        "grant_type": "authorization_code",
+        "code": "c",
+        "client_key": "key",
+        "client_secret": "secret",
+    }
+    assert form(given.revocation_request(token="t", token_type_hint="x"))["client_key"] == "key"
+
+
+def test_an_access_token_that_is_exchanged_for_a_newer_one_by_get() -> None:
+    given = provider(
+        token_endpoint_auth_method="client_secret_post",
+        client_id="id",
+        client_secret="secret",
+        refresh_method="GET",
+        refresh_grant_type="ig_refresh_token",
+        refresh_endpoint="https://acme.example/refresh?v=1",
+        refresh_parameter_names={
+            "refresh_token": "access_token",
+            "client_id": "",
+            "client_secret": "",
+        },
+        long_lived_endpoint="https://acme.example/long",
+        long_lived_grant_type="ig_exchange_token",
+    )
+    refresh = given.refresh_request(refresh_token="at")
+    assert (refresh.method, refresh.body) == ("GET", None)
+    assert query(refresh) == {"v": "1", "grant_type": "ig_refresh_token", "access_token": "at"}
+    longer = given.long_lived_request(access_token="at")
+    assert query(longer) == {
+        "grant_type": "ig_exchange_token",
+        "access_token": "at",
+        "client_id": "id",
+        "client_secret": "secret",
+    }
+    assert given.exchange_request(code="c", redirect_uri=CALLBACK).method == "POST"
+    assert provider().long_lived_request(access_token="at") is None
+
+
+def test_parameters_filled_with_what_is_kept() -> None:
+    given = provider(
+        token_params={"device_id": "{device_id}", "client": "{client_id}", "at": "{region}"},
+        refresh_params={"device_id": "{device_id}", "team": "{team.id}", "claims": '{"a": {}}'},
+    )
+    known = {"device_id": "d1", "client_id": "forged", "url_variables": {"region": "eu"}}
+    exchanged = form(given.exchange_request(code="c", redirect_uri=CALLBACK, known=known))
+    assert (exchanged["device_id"], exchanged["at"]) == ("d1", "eu")
+    assert exchanged["client"] == "client:1"
+    refreshed = form(given.refresh_request(refresh_token="rt", known={"team.id": 7}))
+    assert "device_id" not in refreshed
+    assert (refreshed["team"], refreshed["claims"]) == ("7", '{"a": {}}')
+
+
+def test_resources_are_named_in_every_request() -> None:
+    apis = ("https://a.example", "https://b.example")
+    given = provider(resource=apis)
+    url = given.authorization_url(redirect_uri=CALLBACK, state="s", scope=[])
+    assert parse_qs(urlsplit(url).query)["resource"] == list(apis)
+    for request in (
+        given.exchange_request(code="c", redirect_uri=CALLBACK),
+        given.refresh_request(refresh_token="rt"),
+    ):
+        assert parse_qs(request.body)["resource"] == list(apis)
+    assert "resource" not in authorization(provider())
+
+
+@pytest.mark.parametrize(
+    ("methods", "challenge", "method"),
+    [
+        (["plain"], "verifier", "plain"),
+        (["plain", "S256"], "iMnq5o6zALKXGivsnlom_0F5_WYda32GHkxlV7mq7hQ", "S256"),
+        ([], "iMnq5o6zALKXGivsnlom_0F5_WYda32GHkxlV7mq7hQ", "S256"),
+        (["other"], "iMnq5o6zALKXGivsnlom_0F5_WYda32GHkxlV7mq7hQ", "S256"),
+    ],
+)
+def test_plain_challenges_only_where_nothing_else_is_offered(
+    methods: list[str], challenge: str, method: str
+) -> None:
+    given = provider(code_challenge_methods_supported=tuple(methods))
+    sent = authorization(given, code_verifier="verifier")
+    assert (sent["code_challenge"], sent["code_challenge_method"]) == (challenge, method)
+
+
+# Client authentication
+
+
+def basic(request: Request) -> str:
+    return base64.b64decode(request.headers["Authorization"].split()[1]).decode()
+
+
+def test_basic_credentials_as_some_want_them() -> None:
+    stripe = provider(secret_as_username=True).refresh_request(refresh_token="rt")
+    assert basic(stripe) == "s+c r%t:"
+    raw = provider(basic_encoding="none").refresh_request(refresh_token="rt")
+    assert basic(raw) == "client:1:s+c r%t"
+
+
+KEYS = {
+    "RS256": lambda: RSAKey.generate_key(2048, private=True),
+    "PS384": lambda: RSAKey.generate_key(2048, private=True),
+    "ES256": lambda: ECKey.generate_key("P-256", private=True),
+    "ES384": lambda: ECKey.generate_key("P-384", private=True),
+    "ES512": lambda: ECKey.generate_key("P-521", private=True),
+    "EdDSA": lambda: OKPKey.generate_key("Ed25519", private=True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:EdDSA")
+@pytest.mark.parametrize("algorithm", KEYS)
+def test_a_private_key_jwt(algorithm: str) -> None:
+    key = KEYS[algorithm]()
+    given = provider(
+        client_secret="",
+        private_key=key.as_pem(private=True).decode(),
+        private_key_id="k1",
+        token_endpoint_auth_signing_alg=algorithm if algorithm == "PS384" else "",
+        introspection_endpoint="https://acme.example/introspect",
+    )
+    seen = set()
+    for request, audience in (
+        (given.refresh_request(refresh_token="rt"), "https://acme.example/token"),
+        (given.refresh_request(refresh_token="rt"), "https://acme.example/token"),
+        (given.exchange_request(code="c", redirect_uri=CALLBACK), "https://acme.example/token"),
+        (
+            given.revocation_request(token="t", token_type_hint="refresh_token"),
+            "https://acme.example/token",
+        ),
+        (
+            given.introspection_request(token="t", token_type_hint="access_token"),
+            "https://acme.example/token",
+        ),
+    ):
+        sent = form(request)
+        assert "Authorization" not in request.headers
+        assert sent["client_id"] == "client:1"
+        assert sent["client_assertion_type"].endswith(":jwt-bearer")
+        token = jwt.decode(sent["client_assertion"], key, algorithms=[algorithm])
+        claims = token.claims
+        assert (token.header["alg"], token.header["kid"]) == (algorithm, "k1")
+        assert claims["iss"] == claims["sub"] == "client:1"
+        assert claims["aud"] == audience
+        assert 0 < claims["exp"] - time.time() <= 61
+        seen.add(claims["jti"])
+    assert len(seen) == 5
+
+
+def test_an_assertion_for_the_issuer_where_that_is_wanted() -> None:
+    key = ECKey.generate_key("P-256", private=True)
+    given = provider(
+        token_endpoint_auth_method="private_key_jwt",
+        private_key=key.as_pem(private=True).decode(),
+        client_assertion_audience="https://acme.example",
+    )
+    sent = form(given.refresh_request(refresh_token="rt"))
+    assert jwt.decode(sent["client_assertion"], key).claims["aud"] == "https://acme.example"
+    assert "client_secret" not in sent
+
+
+# Giving tokens back
+
+
+@pytest.mark.parametrize(
+    ("differences", "method", "url", "authorization_header", "body"),
+    [
+        (
+            {
+                "revocation_endpoint": "https://acme.example/apps/{client_id}/grant",
+                "revocation_method": "DELETE",
+                "revocation_body": "json",
+                "revocation_auth_method": "client_secret_basic",
+                "revocation_parameter_names": {"token": "access_token", "token_type_hint": ""},
+                "client_id": "id",
+                "token_endpoint_auth_method": "client_secret_post",
+            },
+            "DELETE",
+            "https://acme.example/apps/id/grant",
+            "Basic",
+            '{"access_token": "t/1"}',
+        ),
+        (
+            {"revocation_auth_method": "bearer", "revocation_body": "none"},
+            "POST",
+            "https://acme.example/revoke",
+            "Bearer t/1",
+            None,
+        ),
+        (
+            {
+                "revocation_endpoint": "https://acme.example/tokens/{token}",
+                "revocation_method": "DELETE",
+                "revocation_body": "none",
+                "revocation_auth_method": "none",
+            },
+            "DELETE",
+            "https://acme.example/tokens/t%2F1",
+            "",
+            None,
+        ),
+    ],
+    ids=["github", "slack", "hubspot"],
+)
+def test_revocation_in_other_forms(
+    differences: dict[str, str], method: str, url: str, authorization_header: str, body: str | None
+) -> None:
+    request = provider(**differences).revocation_request(
+        token="t/1", token_type_hint="access_token"
+    )
+    assert request is not None
+    assert (request.method, request.url, request.body) == (method, url, body)
+    assert request.headers.get("Authorization", "").startswith(authorization_header)
+    assert ("Authorization" in request.headers) == bool(authorization_header)
+
+
+def test_the_kind_of_token_that_can_be_revoked() -> None:
+    assert provider().token_to_revoke("at", "rt") == ("rt", "refresh_token")
+    assert provider().token_to_revoke("at", None) == ("at", "access_token")
+    github = provider(revocation_token="access_token")
+    assert github.token_to_revoke("at", "rt") == ("at", "access_token")
+    assert github.revocation_request(token="rt", token_type_hint="refresh_token") is None
+    hubspot = provider(revocation_token="refresh_token")
+    assert hubspot.revocation_request(token="at", token_type_hint="access_token") is None
+    facebook = provider(refresh_with="access_token", revocation_token="access_token")
+    assert form(facebook.revocation_request(token="at", token_type_hint="refresh_token")) == {
+        "token": "at",
+        "token_type_hint": "access_token",
+    }
+
+
+def test_introspection_authenticates_as_the_token_endpoint_wants_it() -> None:
+    given = provider(introspection_endpoint="https://acme.example/introspect")
+    request = given.introspection_request(token="t", token_type_hint="access_token")
+    assert basic(request) == "client%3A1:s%2Bc+r%25t"
+    assert form(request) == {"token": "t", "token_type_hint": "access_token"}
+
+
+def test_no_repr_shows_a_secret() -> None:
+    given = provider(
+        refresh_method="GET",
+        token_endpoint_auth_method="client_secret_post",
+        token_headers={"X-Key": "header-secret"},
+        previous_clients=({"client_id": "old", "client_secret": "old-secret"},),
+    )
+    text = repr(given) + repr(given.refresh_request(refresh_token="rt-secret"))
+    assert "acme" in text
+    assert "secret" not in text
+    assert "s+c" not in text
+
+
+def test_addresses_that_are_a_little_odd() -> None:
+    given = provider(
+        client_id="a/1",
+        authorization_endpoint="https://acme.example/partners/{client_id}#/oauth/authorize",
+        token_endpoint="https://acme.example/{client_id}/token",
+    )
+    url = given.authorization_url(redirect_uri=CALLBACK, state="s", scope=[])
+    assert url.startswith(
+        "https://acme.example/partners/a%2F1#/oauth/authorize?response_type=code&"
+    )
+    request = given.refresh_request(refresh_token="rt")
+    assert request.url == "https://acme.example/a%2F1/token"
+
+
+def test_authorization_parameters_of_the_connection() -> None:
+    given = provider(
+        authorization_params={"context": "stores/{store}", "nonce": "{random}", "x": "{unknown}"}
+    )
+    first = authorization(given, known={"url_variables": {"store": "7"}})
+    assert first["context"] == "stores/7"
+    assert len(first["nonce"]) >= 16
+    assert first["nonce"] != authorization(given)["nonce"]
+    assert "x" not in first
+
+
+def test_no_traceback_shows_what_a_request_is_made_of() -> None:
+    try:
+        provider(token_endpoint="").refresh_request(refresh_token="rt-secret")
+    except ProviderMisconfigured:
+        reporter = ExceptionReporter(RequestFactory().get("/"), *sys.exc_info())
+    frames = {frame["function"]: str(frame["vars"]) for frame in reporter.get_traceback_frames()}
+    assert {"refresh_request", "_endpoint", "sensitive_variables_wrapper"} <= set(frames)
+    assert "rt-secret" not in str(frames)
+    assert "s+c r%t" not in str(frames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -82,6 +83,8 @@ def test_scope(value: object, scopes: set[str] | None) -> None:
 def test_scope_with_another_separator() -> None:
     assert parse_scope("read,write, admin", ",") == {"read", "write", "admin"}
     assert parse({"scope": "a,b"}, scope_separator=",").scope == {"a", "b"}
+    assert parse({"scope": "a,b"}, granted_scope_separator=",").scope == {"a", "b"}
+    assert parse({"scope": "a,b"}).scope == {"a,b"}
 
 
 @pytest.mark.parametrize("value", [None, "", " ", 7, {"a": 1}, []])
@@ -174,3 +177,97 @@ def test_no_spelling_of_a_field_breaks_the_parser(response: dict[str, Any]) -> N
 def test_seconds_are_a_sane_number_or_nothing(value: object) -> None:
     seconds = parse_seconds(value)
     assert seconds is None or 0 <= seconds <= MAX_LIFETIME
+
+
+DINGTALK = {
+    "token_fields": {
+        "access_token": "accessToken",
+        "refresh_token": "refreshToken",
+        "expires_in": "expireIn",
+    }
+}
+
+
+def test_fields_under_the_providers_own_names() -> None:
+    provider = Provider(name="dingtalk", client_id="client", **DINGTALK)
+    token_set = provider.parse_token_response(
+        {"accessToken": "a", "refreshToken": "r", "expireIn": 7200, "access_token": "no"}
+    )
+    assert (token_set.access_token, token_set.refresh_token) == ("a", "r")
+    assert token_set.expires_in == 7200
+    with pytest.raises(InvalidTokenResponse, match="token_fields"):
+        provider.parse_token_response({"access_token": "at"})
+
+
+def test_fields_within_a_nested_object() -> None:
+    provider = Provider(
+        name="acme",
+        client_id="client",
+        token_path="result.0",
+        token_fields={"access_token": "key.value"},
+        metadata_fields=("shop.id", "missing"),
+    )
+    token_set = provider.parse_token_response(
+        {"result": [{"key": {"value": "a"}, "expires_in": 60}], "shop": {"id": 4}}
+    )
+    assert (token_set.access_token, token_set.expires_in) == ("a", 60)
+    assert token_set.extra == {"shop.id": 4}
+
+
+def test_the_refresh_tokens_own_lifetime() -> None:
+    quickbooks = {"refresh_token_expires_in": "x_refresh_token_expires_in"}
+    token_set = parse(
+        {"refresh_token": "r", "x_refresh_token_expires_in": 8726400, "refresh_expires_in": 1},
+        token_fields=quickbooks,
+    )
+    assert token_set.refresh_token_expires_in == 8726400
+    assert parse({"refresh_expires_in": 1800}).refresh_token_expires_in == 1800
+    assert parse({"refresh_expires_in": 0}).refresh_token_expires_in is None
+    assert parse({"refresh_token": "r"}, refresh_token_lifetime=9).refresh_token_expires_in == 9
+    assert parse({}, refresh_token_lifetime=9).refresh_token_expires_in is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "seconds"),
+    [
+        ("ms", 3600_000, 3600),
+        ("ms", "7200000", 7200),
+        ("ms", 0, 1800),
+        ("timestamp", 1_800_003_600, 3600),
+        ("timestamp", "1800003600", 3600),
+        ("timestamp_ms", 1_800_003_600_000, 3600),
+        ("datetime", "2027-01-15T09:00:00Z", 3600),
+        ("datetime", "2027-01-15T10:00:00+01:00", 3600),
+        ("datetime", "2027-01-15T09:00:00", 3600),
+        ("timestamp", 1_700_000_000, 1),
+        ("datetime", "2020-01-01T00:00:00Z", 1),
+        ("datetime", "tomorrow", 1800),
+        ("datetime", 3600, 1800),
+        ("timestamp", None, 1800),
+        ("timestamp_ms", "x", 1800),
+        ("timestamp", 1e300, MAX_LIFETIME),
+    ],
+)
+def test_lifetimes_in_other_units(
+    monkeypatch: pytest.MonkeyPatch, unit: str, value: object, seconds: float
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+    assert parse({"expires_in": value}, expires_in_unit=unit).expires_in == seconds
+
+
+def test_the_refresh_tokens_lifetime_has_the_same_unit() -> None:
+    given = {"refresh_token": "r", "refresh_token_expires_in": 60_000}
+    assert parse(given, expires_in_unit="ms").refresh_token_expires_in == 60
+
+
+def test_a_token_type_that_is_none() -> None:
+    assert parse({"token_type": "User Access Token"}, token_type="Bearer").token_type == "Bearer"
+    assert parse({"token_type": "user"}, token_type="bearer").token_type == "Bearer"
+
+
+def test_an_access_token_that_serves_as_refresh_token() -> None:
+    token_set = parse({"expires_in": 5184000, "refresh_token": "no"}, refresh_with="access_token")
+    assert token_set.refresh_token == "at"
+    assert token_set.refresh_token_expires_in == 5184000
+    for_ever = parse({}, refresh_with="access_token", default_expires_in=None)
+    assert (for_ever.expires_in, for_ever.refresh_token_expires_in) == (None, None)

@@ -1,0 +1,208 @@
+"""The auth object: a fresh token in each request, and one repetition after it was refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from django.views.decorators.debug import sensitive_variables
+
+from .decisions import Refusal, check_url, has_telling_body, refusal
+from .source import Credential, Source
+
+
+class TokenAuth:
+    """An ``auth=`` of ``requests``, and with :func:`make_auth` one of ``httpx`` and ``httpx2``.
+
+    Each request carries a fresh access token (RFC 6750 section 2.1). One that is refused because
+    the token is expired or invalid is repeated once, with a refreshed token, if its body can be
+    sent again. What is refused again is returned as it is.
+
+    Arguments:
+        hosts: the only ones that may receive the token, as :func:`decisions.allowed_hosts` gives
+            them; None for any.
+    """
+
+    def __init__(self, source: Source, hosts: Collection[str] | None = None) -> None:
+        self.source = source
+        self.hosts = hosts
+
+    def __call__(self, request: Any) -> Any:
+        """Prepare a request of ``requests``.
+
+        Raises:
+            OAuthTokenError: the token must not go there; or as get_valid().
+        """
+        check_url(str(request.url), self.hosts)
+        credential = self.source.credential()
+        put(credential, request)
+        if hasattr(request, "register_hook"):
+            request.register_hook("response", _Repeat(self.source, credential))
+        return request
+
+
+@sensitive_variables()
+def put(credential: Credential, request: Any) -> None:
+    """Have ``request`` carry ``credential``."""
+    request.headers["Authorization"] = credential.authorization
+
+
+class _Repeat:
+    """Response hook of one request and of those it is redirected to.
+
+    Arguments:
+        credential: what the request was sent with.
+    """
+
+    def __init__(self, source: Source, credential: Credential) -> None:
+        self.source = source
+        self.credential = credential
+
+    @sensitive_variables()
+    def __call__(self, response: Any, **kwargs: Any) -> Any:
+        request = response.request
+        # A redirect to another host has lost the credential, a repetition carries another one.
+        if not self.credential.is_in(request.headers):
+            return response
+        refused = self._refusal(response)
+        if refused is Refusal.NO:
+            return response
+        renewed = self.source.renewed(self.credential, refused)
+        again = request.copy()
+        if renewed is None or not _rewind(again):
+            return response
+        put(renewed, again)
+        # Of this one requests makes the next, should the repetition be redirected.
+        put(renewed, request)
+        # Read it, so that its connection can be used again.
+        response.content  # noqa: B018
+        response.close()
+        started = time.perf_counter()
+        repeated = response.connection.send(again, **kwargs)
+        repeated.elapsed = type(response.elapsed)(seconds=time.perf_counter() - started)
+        repeated.history.append(response)
+        if self._refusal(repeated) is not Refusal.NO:
+            self.source.refused_again(renewed)
+        return repeated
+
+    def _refusal(self, response: Any) -> Refusal:
+        status, statuses = response.status_code, self.source.unauthorized_statuses
+        telling = has_telling_body(status, response.headers, statuses)
+        body = response.content if telling else b""
+        return refusal(status, response.headers, body, statuses)
+
+
+def _rewind(request: Any) -> bool:
+    """Bring the body of a prepared request back to where it was; False where that cannot be."""
+    from requests.exceptions import UnrewindableBodyError
+    from requests.utils import rewind_body
+
+    if request.body is None or isinstance(request.body, (str, bytes, bytearray)):
+        return True
+    try:
+        rewind_body(request)
+    except UnrewindableBodyError:
+        return False
+    return True
+
+
+class _HttpxFlows(TokenAuth):
+    """See ``httpx.Auth``: each flow yields a request and is sent the response to it."""
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        check_url(str(request.url), self.hosts)
+        rewind = _rewinder(request)
+        credential = self.source.credential()
+        put(credential, request)
+        response = yield request
+        if self._wants_body(response):
+            response.read()
+        refused = self._refusal(response, credential)
+        if refused is Refusal.NO:
+            return
+        renewed = self.source.renewed(credential, refused)
+        # Not the first request: it may have been done with, and redirected to its result.
+        again = response.request
+        if renewed is None or not (again.stream is not request.stream or rewind()):
+            return
+        put(renewed, again)
+        response = yield again
+        if self._wants_body(response):
+            response.read()
+        if self._refusal(response, renewed) is not Refusal.NO:
+            self.source.refused_again(renewed)
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        check_url(str(request.url), self.hosts)
+        rewind = _rewinder(request)
+        credential = await self.source.acredential()
+        put(credential, request)
+        response = yield request
+        if self._wants_body(response):
+            await response.aread()
+        refused = self._refusal(response, credential)
+        if refused is Refusal.NO:
+            return
+        renewed = await self.source.arenewed(credential, refused)
+        # Not the first request: it may have been done with, and redirected to its result.
+        again = response.request
+        if renewed is None or not (again.stream is not request.stream or rewind()):
+            return
+        put(renewed, again)
+        response = yield again
+        if self._wants_body(response):
+            await response.aread()
+        if self._refusal(response, renewed) is not Refusal.NO:
+            self.source.refused_again(renewed)
+
+    def _wants_body(self, response: Any) -> bool:
+        return has_telling_body(
+            response.status_code, response.headers, self.source.unauthorized_statuses
+        )
+
+    def _refusal(self, response: Any, credential: Credential) -> Refusal:
+        if not credential.is_in(response.request.headers):
+            return Refusal.NO
+        body = response.content if self._wants_body(response) else b""
+        statuses = self.source.unauthorized_statuses
+        return refusal(response.status_code, response.headers, body, statuses)
+
+
+def _rewinder(request: Any) -> Callable[[], bool]:
+    """What brings the body of an ``httpx`` request back to where it is now, and says whether that
+    was possible."""
+    stream = request.stream
+    if hasattr(request, "_content"):  # not a stream: httpx has all of it
+        return lambda: True
+    if hasattr(stream, "fields"):  # multipart, whose files httpx itself reads from the beginning
+        files = [field.file for field in stream.fields if hasattr(field, "file")]
+        return lambda: all(isinstance(f, (str, bytes)) or _can_seek(f) for f in files)
+    file: Any = getattr(stream, "_stream", None)
+    if not _can_seek(file):
+        return lambda: False
+    position = file.tell()
+    return lambda: file.seek(position) == position
+
+
+def _can_seek(file: Any) -> bool:
+    return hasattr(file, "seekable") and bool(file.seekable())
+
+
+@cache
+def _class_for_all() -> type[TokenAuth]:
+    """``httpx`` and ``httpx2`` take auth objects of their own class only: one for what is here."""
+    bases: list[type] = []
+    for name in ("httpx2", "httpx"):
+        try:
+            bases.append(import_module(name).Auth)
+        except ImportError:
+            continue
+    return type("TokenAuth", (_HttpxFlows, *bases), {})
+
+
+def make_auth(source: Source, hosts: Collection[str] | None = None) -> TokenAuth:
+    """An auth object for ``requests``, ``httpx`` and ``httpx2``, whichever are installed."""
+    return _class_for_all()(source, hosts)

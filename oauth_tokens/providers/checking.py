@@ -1,0 +1,227 @@
+"""What is wrong with a provider's description, and how to mend it. No message shows a value."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from .. import conf
+from .assertion import ALGORITHMS, key_problem
+from .description import Description
+from .presets import PRESETS
+from .variables import parse_variables, unknown_placeholder, unsafe_variables, variable_problem
+from .wire import is_secure_url
+
+REQUIRED = ("authorization_endpoint", "token_endpoint")
+AUTH_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
+SOURCES = ("id_token", "response", "userinfo", "redirect", "url_variables")
+ADDRESSES = (
+    *("issuer", "authorization_endpoint", "token_endpoint", "refresh_endpoint", "jwks_uri"),
+    *("revocation_endpoint", "introspection_endpoint", "userinfo_endpoint", "long_lived_endpoint"),
+)
+KNOWN = tuple(f.name for f in fields(Description) if f.name != "name")
+_CHOICES = {
+    "token_endpoint_auth_method": ("", *AUTH_METHODS),
+    "revocation_auth_method": ("", "bearer", *AUTH_METHODS),
+    "token_endpoint_auth_signing_alg": ("", *ALGORITHMS),
+}
+_PREVIOUS_CLIENT = (
+    *("client_id", "client_secret", "token_endpoint_auth_method"),
+    *("private_key", "private_key_id", "token_endpoint_auth_signing_alg"),
+)
+
+
+def merged(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A description over its preset."""
+    preset = PRESETS.get(str(raw["preset"]), {}) if "preset" in raw else {}
+    values = {**preset, **raw}
+    values.pop("preset", None)
+    return values
+
+
+def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
+    """Each mistake in one provider's description, with its fix."""
+    where = f"{conf.NAME}['PROVIDERS'][{name!r}]"
+    if not isinstance(raw, Mapping) or not isinstance(name, str) or not _is_name(name):
+        yield conf.Problem(
+            "oauth_tokens.E010",
+            f"{where} is no provider description under a usable name.",
+            "Map a name of letters, digits, '-' and '_' (64 at most) to a dict.",
+        )
+        return
+    preset = raw.get("preset")
+    if preset is not None and preset not in PRESETS:
+        close = difflib.get_close_matches(str(preset), PRESETS, n=1)
+        fix = f"Did you mean {close[0]!r}?" if close else f"Presets: {', '.join(sorted(PRESETS))}."
+        yield conf.Problem("oauth_tokens.E011", f"{where}: there is no preset {preset!r}.", fix)
+    for key in raw:
+        if key not in KNOWN and key != "preset":
+            message, hint = conf.unknown_key(where, key, [*KNOWN, "preset"])
+            yield conf.Problem("oauth_tokens.E012", message, hint)
+    if raw.get("jwks_uri") and find_spec("joserfc") is None:
+        yield conf.Problem(
+            "oauth_tokens.E020",
+            f"{where} has a jwks_uri, but joserfc, which verifies with it, is not installed.",
+            "pip install 'django-user-oauth-tokens[bearer]', or leave it out: then TLS alone says "
+            "that an id_token is the provider's.",
+        )
+    values = merged(raw)
+    yield from _value_problems(where, values)
+    yield from _address_problems(where, values)
+    yield from _client_problems(where, values)
+    for number, client in enumerate(_previous(values), 1):
+        inside = f"{where}['previous_clients'], number {number},"
+        for key in client:
+            if key not in _PREVIOUS_CLIENT:
+                message, hint = conf.unknown_key(inside, key, list(_PREVIOUS_CLIENT))
+                yield conf.Problem("oauth_tokens.E012", message, hint)
+        yield from _client_problems(inside, client)
+
+
+def _previous(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    clients = values.get("previous_clients", ())
+    sound = isinstance(clients, (list, tuple))
+    return [client for client in clients if isinstance(client, Mapping)] if sound else []
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= 64 and name.replace("-", "").replace("_", "").isalnum()
+
+
+def _value_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Problem]:
+    for key, value in values.items():
+        if key in KNOWN and key != "url_variables" and (expected := _expected(key, value)):
+            yield conf.Problem(
+                "oauth_tokens.E013", f"{where}[{key!r}] must be {expected}.", f"Correct {key}."
+            )
+
+
+def _expected(key: str, value: object) -> str:
+    """What ``key`` should have been given, or "" where ``value`` will do."""
+    hint = _hints()[key]
+    choices = _CHOICES.get(key) or (get_args(hint) if get_origin(hint) is Literal else ())
+    if choices:
+        return "" if value in choices else f"one of {', '.join(c for c in choices if c)}"
+    if key in ("account_id_from", "account_label_from"):
+        source, dot, path = value.partition(".") if isinstance(value, str) else ("", "", "")
+        sound = value == "" or (source in SOURCES and dot and path)
+        return "" if sound else f"one of {', '.join(SOURCES)}, a dot, and a path in it"
+    for kind, what, sound in (
+        (bool, "True or False", isinstance(value, bool)),
+        (str, "a str", isinstance(value, str)),
+        (float, "a number of seconds", _is_number(value)),
+        (float | None, "a number of seconds or None", value is None or _is_number(value)),
+        (tuple[int, ...], "a list of int", _is_list(value, int)),
+        (tuple[str, ...], "a list of str", isinstance(value, str) or _is_list(value, str)),
+        (Mapping[str, str], "a dict of str to str", _is_strings(value)),
+        (tuple[Mapping[str, str], ...], "a list of dicts of str to str", _is_dicts(value)),
+    ):
+        if hint == kind:
+            return "" if sound else what
+    sound = value in (None, "default") or _is_number(value)
+    return "" if sound else "a number of seconds or None"
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Description)
+
+
+def _is_number(value: object) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 <= value < math.inf  # type: ignore[operator]
+
+
+def _is_list(value: object, kind: type) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, kind) for item in value)
+
+
+def _is_strings(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(part, str) for pair in value.items() for part in pair
+    )
+
+
+def _is_dicts(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(_is_strings(item) for item in value)
+
+
+def _address_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Problem]:
+    raw = values.get("url_variables", {})
+    problem = variable_problem(raw)
+    if problem:
+        yield conf.Problem(
+            "oauth_tokens.E019",
+            f"{where}['url_variables'] {problem}.",
+            'Write it as {"subdomain": {"label": "Your subdomain"}}, with what limits its values.',
+        )
+    variables = {} if problem else parse_variables(raw)
+    for key in ADDRESSES:
+        value = values.get(key)
+        if not isinstance(value, str) or not value:
+            continue
+        if not is_secure_url(value):
+            yield conf.Problem(
+                "oauth_tokens.E014",
+                f"{where}[{key!r}] is not an https:// address.",
+                "Use https; plain http is for addresses of this machine (127.0.0.1, localhost).",
+            )
+        known = {"client_id", *variables}
+        if key == "revocation_endpoint":
+            known.add("token")
+        elif key == "authorization_endpoint":
+            known -= {name for name, variable in variables.items() if variable.redirect}
+        unknown = unknown_placeholder(value, known)
+        if unknown and not problem:
+            yield conf.Problem(
+                "oauth_tokens.E019",
+                f"{where}[{key!r}] has {{{unknown}}}, which is no variable.",
+                f'Describe it: "url_variables": {{"{unknown}": {{}}}}, or write out the address.',
+            )
+        for name in unsafe_variables(value, variables):
+            yield conf.Problem(
+                "oauth_tokens.E019",
+                f"{where}[{key!r}] lets users choose the server with {{{name}}}.",
+                f"Have a domain follow it, as in {{{name}}}.provider.example, or limit "
+                f"url_variables[{name!r}] to choices.",
+            )
+    for key in REQUIRED if not values.get("issuer") else ():
+        if not values.get(key):
+            yield conf.Problem(
+                "oauth_tokens.E017",
+                f"{where} has no {key}.",
+                f"Set {key}, an issuer whose metadata has it, or a preset.",
+            )
+
+
+def _client_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Problem]:
+    if not values.get("client_id"):
+        yield conf.Problem(
+            "oauth_tokens.E015",
+            f"{where} has no client_id.",
+            "Register your site with the provider and set the client_id that it gives you.",
+        )
+    method, key = values.get("token_endpoint_auth_method"), values.get("private_key")
+    needed = method in ("client_secret_basic", "client_secret_post")
+    empty = "client_secret" in values and not (key or method in ("none", "private_key_jwt"))
+    if (needed or empty) and not values.get("client_secret"):
+        yield conf.Problem(
+            "oauth_tokens.E016",
+            f"{where} has no client_secret, or an empty one.",
+            "Set client_secret, or token_endpoint_auth_method to 'none' for a public client.",
+        )
+    algorithm = values.get("token_endpoint_auth_signing_alg") or ""
+    if key or method == "private_key_jwt":
+        problem = key_problem(str(key or ""), str(algorithm))
+        if problem:
+            yield conf.Problem(
+                "oauth_tokens.E018",
+                f"{where}['private_key'] is {problem}.",
+                "Set private_key to the PEM text of an RSA, EC or Ed25519 private key, without a "
+                "passphrase, and give the provider the public one.",
+            )
