@@ -9,11 +9,14 @@ from django.conf import settings as django_settings
 from django.core import checks
 
 from .conf import NAME, settings_problems
+from .exceptions import connect_url
 from .providers.registry import all_provider_problems
+
+MIDDLEWARE = "oauth_tokens.middleware.OAuthTokenMiddleware"
 
 
 def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
-    """E001 to E019: what keeps the app from working."""
+    """E001 to E020: what keeps the app from working."""
     problems = [*settings_problems(), *all_provider_problems()]
     found: list[checks.CheckMessage] = [
         checks.Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems
@@ -43,7 +46,38 @@ def check_redis(**kwargs: Any) -> Sequence[checks.CheckMessage]:
     ]
 
 
+def check_pages(**kwargs: Any) -> Sequence[checks.CheckMessage]:
+    """W002 and W003: users would be led to pages that are not there, or that do not know them."""
+    from .answers import leads_to_pages
+
+    if not getattr(django_settings, "ROOT_URLCONF", ""):
+        return []
+    # Loads the views, whose decorators say who leads there.
+    included = connect_url("") is not None
+    if included and str(django_settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
+        return [
+            checks.Warning(
+                "SESSION_COOKIE_SAMESITE is 'Strict': browsers send no session cookie when a "
+                "provider sends a user back, so no provider can be connected.",
+                hint="Set SESSION_COOKIE_SAMESITE = 'Lax', Django's default.",
+                id="oauth_tokens.W003",
+            )
+        ]
+    leading = [MIDDLEWARE] if MIDDLEWARE in django_settings.MIDDLEWARE else sorted(leads_to_pages)
+    if included or not leading:
+        return []
+    return [
+        checks.Warning(
+            f"oauth_tokens.urls is not included, and {leading[0]} leads users to its pages: "
+            "TokenNotConnected and the like propagate.",
+            hint='Add path("oauth/", include("oauth_tokens.urls")) to urlpatterns.',
+            id="oauth_tokens.W002",
+        )
+    ]
+
+
 def register_all() -> None:
     """Called once, when Django is ready."""
     checks.register(check_settings)
     checks.register(check_redis)
+    checks.register(check_pages, checks.Tags.urls)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.signals import user_logged_out
+from django.db import router
 from django.db.models.signals import pre_delete
 
 from . import signals
 from .conf import get_settings
+from .connection import after_commit
 
 if TYPE_CHECKING:
     from .models import OAuthToken
 
 logger = logging.getLogger("oauth_tokens")
+
+#: Seconds for which a user who logs out waits for providers, all together.
+LOGOUT_WAIT = 2.0
 
 
 def log_stored(token: OAuthToken, created: bool, **kwargs: Any) -> None:
@@ -48,10 +54,32 @@ def revoke_on_logout(user: Any, **kwargs: Any) -> None:
     """
     try:
         if user is not None and get_settings().REVOKE_ON_LOGOUT:
-            for provider in user.oauth_tokens.values_list("provider", flat=True).distinct():
-                user.oauth_tokens.disconnect(provider)
+            _disconnect_all(user)
     except Exception:
         logger.exception("Tokens of a user who logged out could not be disconnected")
+
+
+def _disconnect_all(user: Any) -> None:
+    """Everything is out of use at once. Providers are told after the commit, for LOGOUT_WAIT
+    seconds; whom that leaves out, the next sweep tells."""
+    manager = user.oauth_tokens
+    using = router.db_for_write(manager.model, instance=user)
+    connected = manager.using(using).exclude(status="revoking")
+    rows = [row for row in connected if row.start_revoking("logout")]
+
+    def tell() -> None:
+        until = time.monotonic() + LOGOUT_WAIT
+        for row in rows:
+            row.user = user
+            signals.token_disconnected.send_robust(
+                sender=manager.model, token=row, user=user, provider=row.provider
+            )
+        for row in rows:
+            left = until - time.monotonic()
+            if left > 0:
+                manager.revoke_row(row, timeout=left)
+
+    after_commit(tell, using)
 
 
 def revoke_deleted(instance: OAuthToken, using: str, **kwargs: Any) -> None:

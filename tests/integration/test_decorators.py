@@ -11,13 +11,18 @@ import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import AsyncClient, Client, RequestFactory
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
 from pytest_django import Settings
 
 from oauth_tokens import OAuthToken, exceptions
-from oauth_tokens.decorators import token_required
+from oauth_tokens.decorators import MAX_SENT, SENT_LATELY, SESSION_KEY, token_required
+from tests.support.consent import consent
 from tests.support.provider import Provider
 from tests.support.rows import EXPIRED, age
+from tests.support.site import serve
 
 Ask = Callable[..., HttpResponse]
 JSON = {"accept": "application/json"}
@@ -104,6 +109,7 @@ def test_a_dead_grant_leads_to_connecting(ask: Ask, token: OAuthToken) -> None:
         ("http://testserver", "/"),
         ("http://testserver//evil.example/x", "/%2Fevil.example/x"),
         ("https://evil.example/form/", "/oauth/"),
+        ("http://[testserver/", "/oauth/"),
         ("", "/oauth/"),
     ],
 )
@@ -116,16 +122,52 @@ def test_what_was_posted_is_not_repeated(ask: Ask, referer: str, expected: str) 
 def test_those_who_prefer_json_get_json(ask: Ask, user: AbstractUser, provider: Provider) -> None:
     answer = ask(headers=JSON)
     assert answer.status_code == 401
-    body = json.loads(answer.content)
-    assert body["error"] == "not_connected"
-    assert body["connect_url"] == "/oauth/acme/connect/"
-    assert "acme" in body["detail"]
+    assert json.loads(answer.content) == {
+        "code": "not_connected",
+        "detail": "The user has not connected acme. Send them to .connect_url.",
+        "connect_url": "http://testserver/oauth/acme/connect/",
+        "retry_after": None,
+    }
     assert answer["Cache-Control"] == "no-store"
+    assert answer["WWW-Authenticate"] == "Connect"
     user.oauth_tokens.store("acme", provider.issue())
     answer = ask(headers=JSON, scopes=["drive"])
     assert answer.status_code == 403
-    assert json.loads(answer.content)["error"] == "insufficient_scope"
-    assert json.loads(answer.content)["connect_url"] == "/oauth/acme/connect/?scope=drive"
+    assert "WWW-Authenticate" not in answer
+    body = json.loads(answer.content)
+    assert body["code"] == "insufficient_scope"
+    assert body["connect_url"] == "http://testserver/oauth/acme/connect/?scope=drive"
+
+
+def test_scopes_are_asked_for_with_the_first_connection(ask: Ask) -> None:
+    """Else the user would be sent to the provider twice."""
+    query = parse_qs(urlsplit(ask(scopes=["drive", "email"])["Location"]).query)
+    assert query == {"scope": ["drive email"], "next": ["/page/?a=b"]}
+
+
+def test_a_script_leads_back_to_the_page_that_runs_it(ask: Ask) -> None:
+    page = "http://testserver/dashboard/?tab=1"
+    for headers in ({"X-Requested-With": "XMLHttpRequest"}, {"Sec-Fetch-Mode": "cors"}):
+        answer = ask("/part/", headers={**headers, "referer": page})
+        assert answer.status_code == 401
+        url = json.loads(answer.content)["connect_url"]
+        assert url == "http://testserver/oauth/acme/connect/?next=%2Fdashboard%2F%3Ftab%3D1"
+    elsewhere = {**JSON, "referer": "https://spa.example/page"}
+    url = json.loads(ask("/part/", headers=elsewhere).content)["connect_url"]
+    assert url == "http://testserver/oauth/acme/connect/"
+
+
+def test_htmx_goes_where_a_redirect_could_not_lead_it(ask: Ask) -> None:
+    page = "http://testserver/dashboard/"
+    htmx = {"HX-Request": "true", "HX-Current-URL": page, "Sec-Fetch-Mode": "cors"}
+    answer = ask("/part/", headers=htmx)
+    assert answer.status_code == 401
+    assert answer["HX-Redirect"] == "/oauth/acme/connect/?next=%2Fdashboard%2F"
+    boosted = ask("/page/", headers={**htmx, "HX-Boosted": "true"})
+    assert boosted["HX-Redirect"] == "/oauth/acme/connect/?next=%2Fpage%2F"
+    login = ask("/part/", who=AnonymousUser(), headers=htmx)
+    assert login.status_code == 401
+    assert login["HX-Redirect"] == "/admin/login/?next=/dashboard/"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +187,9 @@ def test_what_counts_as_preferring_json(ask: Ask, accept: str, status: int) -> N
 def test_anonymous_users_log_in(ask: Ask) -> None:
     answer = ask(who=AnonymousUser())
     assert answer["Location"] == "/admin/login/?next=/page/%3Fa%3Db"
-    assert ask(who=AnonymousUser(), headers=JSON).status_code == 401
+    answer = ask(who=AnonymousUser(), headers=JSON)
+    assert answer.status_code == 401
+    assert json.loads(answer.content)["code"] == "login_required"
 
 
 def test_a_provider_that_is_down(ask: Ask, token: OAuthToken, provider: Provider) -> None:
@@ -160,6 +204,9 @@ def test_a_provider_that_is_down(ask: Ask, token: OAuthToken, provider: Provider
     answer = ask(headers=JSON)
     assert answer.status_code == 503
     assert int(answer["Retry-After"]) > 1
+    body = json.loads(answer.content)
+    assert (body["code"], body["connect_url"]) == ("http_503", None)
+    assert body["retry_after"] == int(answer["Retry-After"])
 
 
 def test_a_page_may_look_at_the_user(
@@ -191,3 +238,127 @@ def test_without_the_pages_errors_are_raised(ask: Ask, settings: Settings) -> No
     settings.ROOT_URLCONF = "django.contrib.auth.urls"
     with pytest.raises(exceptions.InsufficientScope):
         ask(scopes=["drive"])
+
+
+# Classes
+
+
+class SyncPage(View):
+    def get(self, request: Any, name: str) -> HttpResponse:
+        return HttpResponse(f"{name} {request.oauth_token.access_token}")
+
+
+class AsyncPage(View):
+    async def get(self, request: Any, name: str) -> HttpResponse:
+        return HttpResponse(f"{name} {request.oauth_token.access_token}")
+
+
+class AsyncMethod(View):
+    @method_decorator(token_required("acme"))
+    async def get(self, request: Any, name: str) -> HttpResponse:
+        return HttpResponse(f"{name} {request.oauth_token.access_token}")
+
+
+dispatch = method_decorator(token_required("acme"), name="dispatch")
+
+
+@pytest.mark.parametrize("page", [dispatch(SyncPage), dispatch(AsyncPage), AsyncMethod])
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_classes(
+    page: type[View], asynchronous: bool, user: AbstractUser, provider: Provider, settings: Settings
+) -> None:
+    serve(settings, path("<str:name>/", page.as_view()))
+    client = AsyncClient() if asynchronous else Client()
+    client.force_login(user)
+    get: Callable[[str], HttpResponse] = client.get  # type: ignore[assignment]
+    if asynchronous:
+        get = async_to_sync(client.get)  # type: ignore[arg-type]
+    assert get("/x/")["Location"] == "/oauth/acme/connect/?next=%2Fx%2F"
+    token = user.oauth_tokens.store("acme", provider.issue())
+    assert get("/x/").content.decode() == f"x {token.access_token}"
+
+
+# Those who come back without what is needed
+
+
+@pytest.fixture(params=[sync_view, async_view])
+def site(
+    request: pytest.FixtureRequest,
+    user: AbstractUser,
+    client: Client,
+    provider: Provider,
+    settings: Settings,
+) -> Client:
+    """Alice's browser on a site where /drive/ needs a scope, and /other/ another account."""
+    serve(
+        settings,
+        path("drive/", token_required("acme", scopes=["drive"])(request.param)),
+        path("other/", token_required("acme", account="other")(request.param)),
+        path("acme/", token_required("acme")(request.param)),
+    )
+    client.force_login(user)
+    return client
+
+
+def travel(client: Client, path: str, *, most: int = 8) -> HttpResponse:
+    """Follow redirects as a browser does, to the provider and back, until there is a page."""
+    for _ in range(most):
+        answer = client.get(path)
+        if answer.status_code != 302:
+            return answer  # type: ignore[return-value]
+        path = answer["Location"]
+        if path.startswith("http://127.0.0.1"):
+            path = consent(path)
+    raise AssertionError(f"still on the way, to {path}")
+
+
+def test_who_allows_everything_arrives(site: Client, user: AbstractUser) -> None:
+    answer = travel(site, "/drive/")
+    assert answer.content.decode() == user.oauth_tokens.get_valid("acme").access_token
+
+
+def test_who_does_not_allow_it_is_told_so_and_not_sent_round(
+    site: Client, provider: Provider
+) -> None:
+    provider.configure(override={"scope": "profile email"})
+    page = travel(site, "/drive/").content.decode()
+    assert "Not allowed: drive" in page
+    assert 'href="/drive/"' in page
+    answer = travel(site, "/drive/")
+    assert answer.status_code == 403
+    assert "This page needs: drive." in answer.content.decode()
+    assert 'href="/oauth/acme/connect/?scope=drive&amp;next=%2Fdrive%2F"' in answer.content.decode()
+    assert len(provider.requests("authorization_code")) == 1
+
+
+def test_who_connects_another_account_is_told_so_and_not_sent_round(
+    site: Client, provider: Provider
+) -> None:
+    answer = travel(site, "/other/")
+    assert answer.status_code == 403
+    assert "another one than this page is about" in answer.content.decode()
+    assert len(provider.requests("authorization_code")) == 1
+
+
+def test_htmx_is_not_sent_round_either(site: Client, provider: Provider) -> None:
+    htmx = {"HX-Request": "true", "HX-Current-URL": "http://testserver/"}
+    first, second = (site.get("/other/", headers=htmx) for _ in range(2))
+    assert "HX-Redirect" in first
+    assert second.status_code == 401
+    assert "HX-Redirect" not in second
+
+
+def test_a_page_may_send_its_user_again_later(site: Client) -> None:
+    assert site.get("/acme/").status_code == 302
+    assert site.get("/acme/").status_code == 403
+    session = site.session
+    session[SESSION_KEY] = {key: at - SENT_LATELY for key, at in session[SESSION_KEY].items()}
+    session.save()
+    assert site.get("/acme/").status_code == 302
+    assert len(site.session[SESSION_KEY]) == 1
+
+
+def test_a_session_does_not_grow(site: Client) -> None:
+    for number in range(20):
+        assert site.get(f"/acme/?{number}").status_code == 302
+    assert len(site.session[SESSION_KEY]) == MAX_SENT

@@ -1,0 +1,1 @@
+"""Bridges to other packages; each needs the package it is named after."""

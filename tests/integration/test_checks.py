@@ -1,0 +1,103 @@
+"""System checks about the pages, and that every check is documented."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import checks
+from pytest_django import Settings
+
+from oauth_tokens import answers
+from oauth_tokens.checks import check_pages
+from oauth_tokens.decorators import token_required
+from tests.support.site import serve
+
+ROOT = Path(__file__).parents[2]
+MIDDLEWARE = "oauth_tokens.middleware.OAuthTokenMiddleware"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_leads_to_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have decorated in this process does not count."""
+    monkeypatch.setattr(answers, "leads_to_pages", set())
+    monkeypatch.setattr("oauth_tokens.decorators.leads_to_pages", answers.leads_to_pages)
+
+
+def found() -> list[str | None]:
+    return [message.id for message in check_pages()]
+
+
+def test_a_site_as_it_should_be(settings: Settings) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, MIDDLEWARE]
+    assert found() == []
+
+
+def test_a_site_that_only_stores_needs_no_pages(settings: Settings) -> None:
+    serve(settings, pages=False)
+    assert found() == []
+
+
+def test_a_decorator_needs_the_pages(settings: Settings) -> None:
+    token_required("acme")
+    assert found() == []
+    serve(settings, pages=False)
+    (warning,) = check_pages()
+    assert warning.id == "oauth_tokens.W002"
+    assert "@token_required('acme')" in warning.msg
+    assert 'include("oauth_tokens.urls")' in str(warning.hint)
+
+
+def test_a_permission_needs_the_pages(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oauth_tokens.contrib import drf
+
+    monkeypatch.setattr(drf, "leads_to_pages", answers.leads_to_pages)
+    drf.HasOAuthToken("acme")
+    serve(settings, pages=False)
+    assert found() == ["oauth_tokens.W002"]
+
+
+def test_the_middleware_needs_the_pages(settings: Settings) -> None:
+    serve(settings, pages=False)
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, MIDDLEWARE]
+    (warning,) = check_pages()
+    assert warning.id == "oauth_tokens.W002"
+    assert MIDDLEWARE in warning.msg
+
+
+@pytest.mark.parametrize("value", ["Strict", "strict"])
+def test_a_strict_session_cookie_does_not_come_back(settings: Settings, value: str) -> None:
+    settings.SESSION_COOKIE_SAMESITE = value
+    (warning,) = check_pages()
+    assert warning.id == "oauth_tokens.W003"
+    assert "'Lax'" in str(warning.hint)
+    serve(settings, pages=False)
+    assert found() == []
+
+
+@pytest.mark.parametrize("value", ["Lax", "None", False])
+def test_other_session_cookies_do(settings: Settings, value: Any) -> None:
+    settings.SESSION_COOKIE_SAMESITE = value
+    assert found() == []
+
+
+def test_a_project_without_urls(settings: Settings) -> None:
+    del settings.ROOT_URLCONF
+    assert found() == []
+
+
+def test_django_runs_it() -> None:
+    assert check_pages in checks.registry.registry.get_checks()
+
+
+def test_every_check_is_documented_and_nothing_else() -> None:
+    named = re.compile(r"\boauth_tokens\.([EW]\d{3})\b")
+    sources = (path.read_text() for path in (ROOT / "oauth_tokens").rglob("*.py"))
+    raised = {name for source in sources for name in named.findall(source)}
+    documented = re.findall(
+        r"^\| `oauth_tokens\.([EW]\d{3})`", (ROOT / "docs/checks.md").read_text(), re.M
+    )
+    assert raised, "the package is somewhere else"
+    assert documented == sorted(raised)
