@@ -13,7 +13,6 @@ from django.db import models, router
 
 from . import signals
 from .clients import TIMEOUT
-from .clients.source import Source
 from .connection import after_commit
 from .exceptions import (
     DecryptionError,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
     from .clients.session import TokenSession
+    from .clients.source import Source
     from .models import OAuthToken
 
 T = TypeVar("T", bound="OAuthToken")
@@ -147,6 +147,8 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         return make_async_client(source, base_url, allowed_hosts, **options)
 
     def _source(self, provider: str | None, account: str | None, scopes: Iterable[str]) -> Source:
+        from .clients.source import Source
+
         self._user("session")
         wanted = (scopes,) if isinstance(scopes, str) else tuple(scopes)
         given: Any = {"provider": provider, "account": account, "scopes": wanted}

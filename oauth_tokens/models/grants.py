@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from ..conf import get_settings
 from ..exceptions import DecryptionError
-from ..providers.base import Provider
 from ..refresh import backoff
 from ..token_set import TokenSet
 from .columns import new_grant_id
 from .event import TokenEvent
 from .transitions import CALM, UNCLAIMED, Transitions
+
+if TYPE_CHECKING:
+    from ..providers.base import Provider
 
 
 class Grants(Transitions):

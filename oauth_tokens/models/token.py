@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from asgiref.sync import sync_to_async
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from ..clients.source import Source, is_fresh
 from ..managers import OAuthTokenManager
 from ..refresh import Need, aensure, ensure
 from .grants import Grants
+
+if TYPE_CHECKING:
+    from ..clients.source import Source
 
 
 class OAuthToken(Grants):
@@ -69,6 +71,8 @@ class OAuthToken(Grants):
 
     @property
     def _source(self) -> Source:
+        from ..clients.source import Source, is_fresh
+
         lazily = Need("lazy", min_ttl=self.leeway)
 
         def valid() -> OAuthToken:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import connections, models, router
 from django.utils.crypto import salted_hmac
@@ -23,14 +23,16 @@ from ..connection import own_connection
 from ..exceptions import TokenNotConnected
 from ..providers.registry import get_provider
 from ..refresh import next_refresh
-from ..rescue import Kept
-from ..token_set import TokenSet
 from ..writer import change_row
 from .circuit import RowCircuit
 from .columns import StoredTokenSet
 from .event import TokenEvent
 from .notices import send_notice
 from .revocation import PendingRevocation
+
+if TYPE_CHECKING:
+    from ..rescue import Kept
+    from ..token_set import TokenSet
 
 logger = logging.getLogger("oauth_tokens")
 

@@ -1,24 +1,22 @@
-"""Providers by name, built from the settings on first use."""
+"""Providers by name.
+
+Light to import, since the models need it: what a provider is made of is imported with the first one
+that somebody asks for.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings as django_settings
 
 from .. import conf
 from ..exceptions import ProviderMisconfigured
-from .base import Provider
-from .checking import ADDRESSES, REQUIRED, merged, provider_problems
-from .discovery import discovered
-from .variables import InvalidVariable, accept_all, fill_address, parse_variables
 
-_TUPLES = tuple(f.name for f in fields(Provider) if str(f.type).startswith(("tuple", "_Words")))
-_CREDENTIALS = ("client_secret", "private_key", "private_key_id", "token_endpoint_auth_signing_alg")
+if TYPE_CHECKING:
+    from .base import Provider
 
 
 def get_provider(name: str) -> Provider:
@@ -36,7 +34,9 @@ def get_provider(name: str) -> Provider:
             code="unknown_provider",
             provider=name,
         )
-    return _build(name)
+    from .building import build
+
+    return build(name)
 
 
 def resolve_provider(
@@ -63,7 +63,11 @@ def resolve_provider(
             names another issuer.
         ProviderUnavailable: its metadata was never fetched and cannot be fetched now.
     """
-    provider = _at(_as_client(get_provider(name), client_id), variables or {}, redirected)
+    from .building import as_client, at
+    from .checking import REQUIRED
+    from .discovery import discovered
+
+    provider = at(as_client(get_provider(name), client_id), variables or {}, redirected)
     if provider.issuer and not all(getattr(provider, key) for key in REQUIRED):
         return discovered(provider)
     return provider
@@ -74,65 +78,12 @@ def provider_names() -> list[str]:
     return list(conf.get_settings().PROVIDERS)
 
 
-def _as_client(provider: Provider, client_id: str) -> Provider:
-    """``provider`` with the credentials of an earlier client, where it is one."""
-    if client_id != provider.client_id:
-        for client in provider.previous_clients:
-            if client["client_id"] == client_id:
-                changes: dict[str, Any] = {**dict.fromkeys(_CREDENTIALS, ""), **client}
-                if ("private_key" in client) != bool(provider.private_key):
-                    # Another kind of credentials says itself how it authenticates.
-                    changes.setdefault("token_endpoint_auth_method", "")
-                return replace(provider, **changes)
-    return provider
-
-
-def _at(provider: Provider, variables: Mapping[str, str], redirected: bool) -> Provider:
-    """``provider`` with ``variables`` in its addresses."""
-    if not provider.url_variables:
-        return provider
-    try:
-        values = accept_all(provider.url_variables, variables, redirected=redirected)
-        addresses: dict[str, Any] = {
-            key: fill_address(getattr(provider, key), values) for key in ADDRESSES
-        }
-    except InvalidVariable as error:
-        raise ProviderMisconfigured(
-            f"The addresses of provider {provider.name!r} need a value: {error}. Have the user "
-            "connect, where it is asked for, or give store() extra={'url_variables': {...}}.",
-            code="url_variable",
-            provider=provider.name,
-        ) from None
-    return replace(provider, **addresses)
-
-
-@cache
-def _build(name: str) -> Provider:
-    raw = conf.get_settings().PROVIDERS[name]
-    for problem in provider_problems(name, raw):
-        raise ProviderMisconfigured(
-            f"{problem.message} {problem.hint} ({problem.id})", code="bad_settings", provider=name
-        )
-    values = merged(raw)
-    for key in _TUPLES:
-        if key in values:
-            value = values[key]
-            values[key] = tuple(value.split()) if isinstance(value, str) else tuple(value)
-    if "url_variables" in values:
-        values["url_variables"] = parse_variables(values["url_variables"])
-    return Provider(name=name, **values)
-
-
-conf.on_change(_build.cache_clear)
-
-
 def all_provider_problems() -> Iterator[conf.Problem]:
     """The mistakes in the descriptions of all providers."""
+    from .checking import provider_problems
+
     raw = getattr(django_settings, conf.NAME, None)
     providers = raw.get("PROVIDERS", {}) if isinstance(raw, Mapping) else {}
     if isinstance(providers, Mapping):
         for name, description in providers.items():
             yield from provider_problems(name, description)
-
-
-__all__ = ["all_provider_problems", "get_provider", "provider_names", "resolve_provider"]

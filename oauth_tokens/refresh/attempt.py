@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from typing import TYPE_CHECKING
 
 from django.db import Error as DatabaseErrors
 from django.views.decorators.debug import sensitive_variables
@@ -12,27 +13,21 @@ from django.views.decorators.debug import sensitive_variables
 from .. import rescue
 from ..conf import get_settings
 from ..exceptions import OAuthTokenError, RefreshFailed, TokenNotConnected
-from ..providers.base import Provider
 from ..providers.wire import Answer, Meaning
 from ..token_set import TokenSet
-from .dates import backoff
+from .dates import SAVE_MARGIN, backoff, within_grace
 from .errors import not_connected, provider_failing, reauthentication_required, timed_out
 from .row import Need, Row
+
+if TYPE_CHECKING:
+    from ..providers.base import Provider
 
 logger = logging.getLogger("oauth_tokens")
 
 #: Seconds between attempts that never reached the provider: doubled each time, full jitter.
 CONNECT_BACKOFF = 0.25
-#: Seconds that saving an answer may take, kept free at the end of a lease.
-SAVE_MARGIN = 1.0
 #: Pauses before a save is tried again on a fresh connection.
 SAVE_PAUSES = (0.05, 0.25, 1.0)
-
-
-def within_grace(row: Row, provider: Provider) -> bool:
-    """Whether the provider still takes the refresh token of the first attempt once more."""
-    grace = provider.refresh_token_rotation == "grace"
-    return grace and row.seconds_since_attempt < provider.rotation_grace
 
 
 class Attempt:

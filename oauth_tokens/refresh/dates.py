@@ -1,15 +1,22 @@
-"""When a token is stale, when to refresh it, when to try again."""
+"""When a token is stale, when to refresh it, when to try again, how long that may take."""
 
 from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ..conf import get_settings
-from ..providers.base import Provider
+
+if TYPE_CHECKING:
+    from ..providers.base import Provider
+    from .row import Row
 
 #: Backoff of a failing row, in seconds.
 BACKOFF_FIRST, BACKOFF_LAST = 30.0, 3600.0
+
+#: Seconds that saving an answer may take, kept free at the end of a lease.
+SAVE_MARGIN = 1.0
 
 
 def threshold(issued_at: datetime, expires_at: datetime | None) -> float:
@@ -55,3 +62,9 @@ def backoff(failures: int, retry_after: float | None = None) -> float:
     delay: float = min(BACKOFF_FIRST * 2 ** min(failures, 10), BACKOFF_LAST)
     delay = min(delay * random.uniform(1.0, 1.25), BACKOFF_LAST)  # noqa: S311
     return max(delay, min(retry_after or 0.0, BACKOFF_LAST))
+
+
+def within_grace(row: Row, provider: Provider) -> bool:
+    """Whether the provider still takes the refresh token of the first attempt once more."""
+    grace = provider.refresh_token_rotation == "grace"
+    return grace and row.seconds_since_attempt < provider.rotation_grace

@@ -9,16 +9,15 @@ import time
 import uuid
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import Error as DatabaseErrors
 
 from .. import locks, rescue
 from ..conf import get_settings
 from ..exceptions import DecryptionError, OAuthTokenError, RefreshFailed, TokenNotConnected
-from ..providers.base import Provider
 from ..providers.registry import get_provider, resolve_provider
-from .attempt import SAVE_MARGIN, Attempt, within_grace
+from .dates import SAVE_MARGIN, within_grace
 from .errors import (
     not_connected,
     provider_failing,
@@ -27,6 +26,9 @@ from .errors import (
     undecryptable,
 )
 from .row import Need, Row
+
+if TYPE_CHECKING:
+    from ..providers.base import Provider
 
 #: Seconds between looks at the database where Redis cannot be waited on.
 POLL_FIRST, POLL_LAST = 0.01, 0.1
@@ -233,6 +235,8 @@ def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
     if not claimed:
         row.reload()
         return False
+    from .attempt import Attempt
+
     Attempt(row, need, provider, lease_ends, unknown).run()
     # The user may have disconnected meanwhile.
     _refuse_if_ended(row)

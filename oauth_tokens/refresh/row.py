@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..rescue import Kept
-from ..token_set import TokenSet
+if TYPE_CHECKING:
+    from ..rescue import Kept
+    from ..token_set import TokenSet
 
 
 @dataclass(frozen=True, slots=True)
