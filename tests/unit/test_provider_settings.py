@@ -18,7 +18,8 @@ from pytest_django import Settings
 
 from oauth_tokens.exceptions import ProviderMisconfigured
 from oauth_tokens.providers.base import Provider
-from oauth_tokens.providers.registry import get_provider, provider_problems, resolve_provider
+from oauth_tokens.providers.checking import provider_problems
+from oauth_tokens.providers.registry import get_provider, resolve_provider
 
 ACME = {
     "authorization_endpoint": "https://acme.example/authorize",
