@@ -20,7 +20,7 @@ OURS, THEIRS, INK, FAINT, BAD, GOOD = (
 
 
 def draw(tables: dict[str, Table]) -> str:
-    """The chart as SVG, from the tables "hot", "refresh" and "correctness"."""
+    """The chart as SVG, from the tables "hot", "refresh-tls" and "correctness"."""
     names = [row[0] for row in tables["correctness"].rows]
     height = TOP + ROW * len(names) + 34
     parts = [
@@ -29,10 +29,10 @@ def draw(tables: dict[str, Table]) -> str:
         "<title>oauth_tokens and what one would use instead</title>",
         f'<rect width="{WIDTH}" height="{height}" rx="10" fill="#ffffff" stroke="#e4e7eb"/>',
         heading(READ, "Read a valid token", "x a bare objects.get() of the row"),
-        heading(REFRESH, "One refresh", "x a bare POST, connection kept open"),
+        heading(REFRESH, "One refresh over TLS", "x a bare POST, connection kept open"),
         heading(OUTCOME, "16 threads, one expired token", "provider rotates, revokes on replay"),
     ]
-    for column, key in ((READ, "hot"), (REFRESH, "refresh")):
+    for column, key in ((READ, "hot"), (REFRESH, "refresh-tls")):
         ratios = {name: tables[key].ratios[name] for name in names if name in tables[key].ratios}
         scale = BAR / max(*ratios.values(), 1.0)
         bottom = TOP + ROW * len(names)
