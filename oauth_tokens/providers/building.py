@@ -7,6 +7,9 @@ from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
+from django.utils.module_loading import import_string
+from django.views.decorators.debug import sensitive_variables
+
 from .. import conf
 from ..exceptions import ProviderMisconfigured
 from .base import Provider
@@ -15,6 +18,34 @@ from .variables import InvalidVariable, accept_all, fill_address, parse_variable
 
 _TUPLES = tuple(f.name for f in fields(Provider) if str(f.type).startswith(("tuple", "_Words")))
 _CREDENTIALS = ("client_secret", "private_key", "private_key_id", "token_endpoint_auth_signing_alg")
+
+
+@sensitive_variables()
+def with_client(provider: Provider) -> Provider:
+    """``provider`` with the credentials that ``client_from`` gives."""
+    if not provider.client_from:
+        return provider
+    try:
+        client = import_string(provider.client_from)(provider.name)
+        found: dict[str, Any] = {
+            key: str(client[key]) for key in ("client_id", "client_secret") if client.get(key)
+        }
+    except ProviderMisconfigured:
+        raise
+    except Exception as error:  # noqa: BLE001
+        # Whatever a vault or a database raises, its text may hold a secret: name its type alone.
+        found = {}
+        reason = f"failed: {type(error).__name__}"
+    else:
+        reason = "gave no client_id"
+    if "client_id" not in found:
+        raise ProviderMisconfigured(
+            f"The client_from of provider {provider.name!r}, {provider.client_from}, {reason}. It "
+            "has to return a dict with client_id and client_secret.",
+            code="no_client",
+            provider=provider.name,
+        )
+    return replace(provider, **found)
 
 
 def as_client(provider: Provider, client_id: str) -> Provider:
@@ -63,7 +94,7 @@ def build(name: str) -> Provider:
             values[key] = tuple(value.split()) if isinstance(value, str) else tuple(value)
     if "url_variables" in values:
         values["url_variables"] = parse_variables(values["url_variables"])
-    return Provider(name=name, **values)
+    return Provider(name=name, **{"client_id": "", **values})
 
 
 conf.on_change(build.cache_clear)

@@ -14,6 +14,7 @@ from .. import conf
 from .assertion import ALGORITHMS, key_problem
 from .description import Description
 from .presets import PRESETS
+from .social_core import BackendUnusable, read_backend
 from .variables import parse_variables, unknown_placeholder, unsafe_variables, variable_problem
 from .wire import is_secure_url
 
@@ -25,6 +26,8 @@ ADDRESSES = (
     *("revocation_endpoint", "introspection_endpoint", "userinfo_endpoint", "long_lived_endpoint"),
 )
 KNOWN = tuple(f.name for f in fields(Description) if f.name != "name")
+#: What a description may build upon.
+BASES = ("preset", "social_core_backend")
 _CHOICES = {
     "token_endpoint_auth_method": ("", *AUTH_METHODS),
     "revocation_auth_method": ("", "bearer", *AUTH_METHODS),
@@ -37,11 +40,15 @@ _PREVIOUS_CLIENT = (
 
 
 def merged(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A description over its preset."""
+    """A description over its preset, over what a backend of social-core says.
+
+    Raises:
+        BackendUnusable: the backend says nothing that settings could.
+    """
     preset = PRESETS.get(str(raw["preset"]), {}) if "preset" in raw else {}
-    values = {**preset, **raw}
-    values.pop("preset", None)
-    return values
+    backend = raw.get("social_core_backend")
+    values = {**({} if backend is None else read_backend(backend)), **preset, **raw}
+    return {key: value for key, value in values.items() if key not in BASES}
 
 
 def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
@@ -60,8 +67,8 @@ def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
         fix = f"Did you mean {close[0]!r}?" if close else f"Presets: {', '.join(sorted(PRESETS))}."
         yield conf.Problem("oauth_tokens.E011", f"{where}: there is no preset {preset!r}.", fix)
     for key in raw:
-        if key not in KNOWN and key != "preset":
-            message, hint = conf.unknown_key(where, key, [*KNOWN, "preset"])
+        if key not in KNOWN and key not in BASES:
+            message, hint = conf.unknown_key(where, key, [*KNOWN, *BASES])
             yield conf.Problem("oauth_tokens.E012", message, hint)
     if raw.get("jwks_uri") and find_spec("joserfc") is None:
         yield conf.Problem(
@@ -70,7 +77,11 @@ def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
             "pip install 'django-user-oauth-tokens[bearer]', or leave it out: then TLS alone says "
             "that an id_token is the provider's.",
         )
-    values = merged(raw)
+    try:
+        values = merged(raw)
+    except BackendUnusable as error:
+        yield conf.Problem("oauth_tokens.E021", f"{where}: {error}", error.fix)
+        return
     yield from _value_problems(where, values)
     yield from _address_problems(where, values)
     yield from _client_problems(where, values)
@@ -200,7 +211,8 @@ def _address_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Pr
 
 
 def _client_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Problem]:
-    if not values.get("client_id"):
+    elsewhere = bool(values.get("client_from"))
+    if not values.get("client_id") and not elsewhere:
         yield conf.Problem(
             "oauth_tokens.E015",
             f"{where} has no client_id.",
@@ -209,7 +221,7 @@ def _client_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Pro
     method, key = values.get("token_endpoint_auth_method"), values.get("private_key")
     needed = method in ("client_secret_basic", "client_secret_post")
     empty = "client_secret" in values and not (key or method in ("none", "private_key_jwt"))
-    if (needed or empty) and not values.get("client_secret"):
+    if (needed or empty) and not values.get("client_secret") and not elsewhere:
         yield conf.Problem(
             "oauth_tokens.E016",
             f"{where} has no client_secret, or an empty one.",

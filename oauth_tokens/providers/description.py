@@ -32,8 +32,14 @@ class Description:
     name: str
     client_id: str
     client_secret: str = ""
+    client_from: str = ""
+    """Dotted path of a callable that gives client_id and client_secret as a dict, by the provider's
+    name: ``oauth_tokens.contrib.allauth.clients.social_app``, or one that asks your vault. Called
+    whenever they are needed."""
     label: str = ""
     """What users read; "" means the name with a capital."""
+    aliases: _Words = ()
+    """What django-allauth or social-auth call it, where that is not our name: "google-oauth2"."""
 
     # Server metadata, RFC 8414
     issuer: str = ""

@@ -63,11 +63,12 @@ def resolve_provider(
             names another issuer.
         ProviderUnavailable: its metadata was never fetched and cannot be fetched now.
     """
-    from .building import as_client, at
+    from .building import as_client, at, with_client
     from .checking import REQUIRED
     from .discovery import discovered
 
-    provider = at(as_client(get_provider(name), client_id), variables or {}, redirected)
+    provider = with_client(get_provider(name))
+    provider = at(as_client(provider, client_id), variables or {}, redirected)
     if provider.issuer and not all(getattr(provider, key) for key in REQUIRED):
         return discovered(provider)
     return provider
