@@ -77,7 +77,8 @@ def test_a_lease_lasts_as_long_by_every_clock(
     row = read_rows(OAuthToken, "default", {"provider": "acme"})[0]
     assert row.has_live_claim
     assert row.attempt_expires_at is not None
-    assert 5 < (row.attempt_expires_at - row.now()).total_seconds() <= 10
+    # Whoever reads a row takes the time by the database's clock from before its query.
+    assert 5 < (row.attempt_expires_at - row.now()).total_seconds() < 11
     other = callers(clock=-clock)
     other.go_on()
     holder.go_on()

@@ -289,6 +289,7 @@ def rescued(configure: Callable[..., None], provider: Any, tmp_path: Path) -> No
     configure(RESCUE_DIR=str(tmp_path / "rescue"), HTTP_TIMEOUT=2, LOCK_TIMEOUT=10)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("rescued")
 def test_random_schedules(user: Any, valkey: redis.Redis, configure: Any) -> None:
     """All rows of callers and crashes, mixed."""
