@@ -49,11 +49,13 @@ its endpoints; every field is described in `oauth_tokens/providers/description.p
   lie idle. Where there is a dash it names none, or only in each answer; the answers always win.
 - **Revoked**: whether disconnecting tells the provider. *Discovered*: if its metadata has the
   address.
-- **Verified**: when the facts were last checked.
+- **Dated**: the month in which the preset was last edited. Its facts come from the provider's
+  documentation or, where that is silent, from what other libraries have learned; providers drift,
+  and what your site depends on is best looked up at the source.
 """
 _HEADER = [
     *("Provider", "Preset", "Rotation", "Access token", "Refresh token"),
-    *("PKCE", "Revoked", "Verified"),
+    *("PKCE", "Revoked", "Dated"),
 ]
 
 
@@ -77,7 +79,7 @@ def _table(presets: list[tuple[str, dict[str, Any]]]) -> Iterator[list[str]]:
             _refresh_token(preset),
             "yes" if preset.get("pkce", True) else "no",
             _revoked(preset),
-            preset["verified"],
+            preset["dated"],
         ]
 
 

@@ -235,8 +235,8 @@ class Description:
     account_label_from: str = ""
     """As account_id_from; for people to read."""
 
-    verified: str = ""
-    """Of a preset: the month in which its facts were checked, e.g. "2026-11"."""
+    dated: str = ""
+    """Of a preset: the month in which it was last edited, e.g. "2026-11"."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

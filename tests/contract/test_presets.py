@@ -49,7 +49,7 @@ def test_each_preset_has_a_dialect_and_each_dialect_a_preset() -> None:
 @every_preset
 def test_it_is_dated_and_says_where_its_facts_are_from(preset: str) -> None:
     about = facts()[preset]
-    assert time.strptime(about["verified"], "%Y-%m")
+    assert time.strptime(about["dated"], "%Y-%m")
     assert about["service_documentation"].startswith("https://")
     assert about["label"]
     assert about["about"].endswith(".")

@@ -9,7 +9,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 PRESETS: dict[str, dict[str, Any]] = {
     "salesforce": {
         "label": "Salesforce",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://help.salesforce.com/s/articleView?"
         "id=xcloud.remoteaccess_oauth_refresh_token_flow.htm",
         "about": "No expires_in: two hours are assumed, the default of a session. The API is at "
@@ -39,7 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "hubspot": {
         "label": "HubSpot",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.hubspot.com/docs/api-reference/2026-03/"
         "authentication/oauth-tokens/refresh-oauth-token",
         "about": "Tokens of 30 minutes. A dead refresh token is invalid_request with the status "
@@ -60,7 +60,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "zoho": {
         "label": "Zoho",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://www.zoho.com/accounts/protocol/oauth.html",
         "about": "A refresh token only with access_type=offline, again only with prompt=consent. "
         "Errors with status 200: invalid_code is a dead refresh token. Users live in one of "
@@ -88,7 +88,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "pipedrive": {
         "label": "Pipedrive",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://pipedrive.readme.io/docs/marketplace-oauth-authorization",
         "about": "A refresh token dies after 60 days without use. The API is at api_domain, which "
         "is kept; scopes are those of the app, and come separated by commas.",
@@ -106,7 +106,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "intercom": {
         "label": "Intercom",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.intercom.com/docs/build-an-integration/"
         "learn-more/authentication/setting-up-oauth",
         "about": "Tokens do not expire, and there is nothing to refresh them with.",
@@ -121,7 +121,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "zendesk": {
         "label": "Zendesk",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.zendesk.com/documentation/api-basics/"
         "authentication/oauth-refresh-tokens/",
         "about": "Tokens expire only where a lifetime is asked for: half an hour here. Users give "
@@ -141,7 +141,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "xero": {
         "label": "Xero",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.xero.com/documentation/guides/oauth2/auth-flow",
         "about": "Tokens of 30 minutes; a refresh token is for one use, with 30 minutes of grace, "
         "and dies after 60 days without use.",
@@ -163,7 +163,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "quickbooks": {
         "label": "QuickBooks",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.intuit.com/app/developer/qbo/docs/develop/"
         "authentication-and-authorization/oauth-2.0",
         "about": "Intuit. The redirect brings realmId, the company, which is kept. The refresh "
@@ -185,7 +185,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "docusign": {
         "label": "Docusign",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.docusign.com/platform/auth/authcode/",
         "about": "Tokens of eight hours; with the scope extended, each refresh gives the refresh "
         "token another 30 days.",
@@ -202,7 +202,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "klaviyo": {
         "label": "Klaviyo",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.klaviyo.com/en/docs/set_up_oauth",
         "about": "Tokens of an hour; a refresh token stays the same, and dies after 90 days "
         "without use.",
@@ -217,7 +217,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "mailchimp": {
         "label": "Mailchimp",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://mailchimp.com/developer/marketing/guides/"
         "access-user-data-oauth-2/",
         "about": "expires_in is 0, which means never, and scope is null: tokens live until they "

@@ -9,7 +9,7 @@ HOUR, DAY = 3600, 86400
 PRESETS: dict[str, dict[str, Any]] = {
     "stripe": {
         "label": "Stripe",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://docs.stripe.com/stripe-apps/api-authentication/oauth",
         "about": "Stripe Apps. The client_secret is your secret key, sent as the user name of HTTP "
         "Basic; a wrong one is answered as by the API. No expires_in: an hour. A refresh token is "
@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "shopify": {
         "label": "Shopify",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://shopify.dev/docs/apps/build/authentication-authorization/"
         "access-tokens/offline-access-tokens",
         "about": "Users give their shop. Expiring tokens have to be asked for (expiring=1): an "
@@ -51,7 +51,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "square": {
         "label": "Square",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.squareup.com/docs/oauth-api/overview",
         "about": "JSON requests; the expiry comes as a date, 30 days on. The refresh token stays "
         "the same, and dies 15 days after the access token has expired.",
@@ -70,7 +70,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "paypal": {
         "label": "PayPal",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.paypal.com/docs/log-in-with-paypal/integrate/",
         "about": "Log in with PayPal. A refresh is answered without a refresh token: the first one "
         "stays in use. A dead one is invalid_refresh_token.",
@@ -85,7 +85,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "ebay": {
         "label": "eBay",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.ebay.com/api-docs/static/"
         "oauth-auth-code-grant-request.html",
         "about": 'The redirect_uri is the RuName of the app: set "redirect_uris". token_type is '
@@ -102,7 +102,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "etsy": {
         "label": "Etsy",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.etsy.com/documentation/essentials/"
         "authentication/",
         "about": "No secret, but PKCE. Tokens of an hour, a refresh token of 90 days; the API "
@@ -117,7 +117,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "eventbrite": {
         "label": "Eventbrite",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://www.eventbrite.com/platform/api#/introduction/authentication",
         "about": "Tokens do not expire, and there is nothing to refresh them with.",
         "authorization_endpoint": "https://www.eventbrite.com/oauth/authorize",

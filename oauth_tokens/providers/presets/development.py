@@ -9,7 +9,7 @@ HOUR, DAY = 3600, 86400
 PRESETS: dict[str, dict[str, Any]] = {
     "github": {
         "label": "GitHub",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://docs.github.com/en/apps/creating-github-apps/"
         "authenticating-with-a-github-app/refreshing-user-access-tokens",
         "about": "GitHub Apps: tokens of eight hours, a refresh token for one use, errors with "
@@ -35,7 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "gitlab": {
         "label": "GitLab",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://docs.gitlab.com/api/oauth2/",
         "about": "gitlab.com: tokens of two hours, a refresh token for one use. For a server of "
         "your own, set the four endpoints.",
@@ -52,7 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "bitbucket": {
         "label": "Bitbucket",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.atlassian.com/cloud/bitbucket/oauth-2/",
         "about": "Granted scopes come as scopes. A dead refresh token is 400 invalid_request, "
         "which elsewhere is the operator's fault.",
@@ -70,7 +70,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "atlassian": {
         "label": "Atlassian",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.atlassian.com/cloud/oauth/getting-started/"
         "refresh-tokens/",
         "about": "Jira and Confluence. A refresh token is for one use, with ten minutes of grace; "
@@ -94,7 +94,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "linear": {
         "label": "Linear",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://linear.app/developers/oauth-2-0-authentication",
         "about": "Comma scopes; tokens of a day with refresh tokens for all apps since April 2026.",
         "access_token_lifetime": DAY,
@@ -110,7 +110,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "figma": {
         "label": "Figma",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.figma.com/docs/rest-api/authentication/",
         "about": "Refreshes at an address of its own, and answers there without a refresh token: "
         "the first one stays in use. Tokens of 90 days.",
@@ -128,7 +128,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "sentry": {
         "label": "Sentry",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://docs.sentry.io/api/auth/",
         "about": "sentry.io: tokens of 30 days; the answer says whose they are.",
         "access_token_lifetime": 30 * DAY,
@@ -142,7 +142,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "vercel": {
         "label": "Vercel",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://vercel.com/docs/sign-in-with-vercel/tokens",
         "about": "Sign in with Vercel: tokens of an hour; a refresh token is for one use within 30 "
         "days.",
@@ -162,7 +162,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "digitalocean": {
         "label": "DigitalOcean",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://docs.digitalocean.com/reference/api/oauth/",
         "about": "Tokens of 30 days; a refresh token is for one use. Only access tokens can be "
         "revoked, with themselves as proof.",

@@ -9,7 +9,7 @@ HOUR, DAY = 3600, 86400
 PRESETS: dict[str, dict[str, Any]] = {
     "strava": {
         "label": "Strava",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.strava.com/docs/authentication/",
         "about": "Comma scopes; tokens of six hours; errors in a list, told apart by the resource "
         "that they are about. Disconnecting takes back all that the app was granted.",
@@ -34,7 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "fitbit": {
         "label": "Fitbit",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://dev.fitbit.com/build/reference/web-api/"
         "developer-guide/authorization/",
         "about": "Tokens of eight hours; a refresh token is for one use. Errors come as a list, "
@@ -51,7 +51,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "withings": {
         "label": "Withings",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.withings.com/api-reference/#tag/oauth2",
         "about": "Every token request has action=requesttoken; every answer is 200, with the token "
         "in body and the real status beside it.",

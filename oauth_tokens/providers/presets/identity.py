@@ -9,7 +9,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 PRESETS: dict[str, dict[str, Any]] = {
     "google": {
         "label": "Google",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.google.com/identity/protocols/oauth2",
         "about": "A refresh token only with access_type=offline, and again only with "
         "prompt=consent, so both are sent. It dies after six months without use, or after seven "
@@ -34,7 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "microsoft": {
         "label": "Microsoft",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://learn.microsoft.com/en-us/entra/identity-platform/"
         "v2-oauth2-auth-code-flow",
         "about": "Entra ID and personal accounts. Wants the scopes on refresh, too; an old refresh "
@@ -58,7 +58,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "okta": {
         "label": "Okta",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.okta.com/docs/guides/refresh-tokens/main/",
         "about": 'Give your "issuer": https://acme.okta.com, or .../oauth2/default for a custom '
         "authorization server. Where rotation is on, the last refresh token stays good for 30 "
@@ -75,7 +75,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "auth0": {
         "label": "Auth0",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://auth0.com/docs/secure/tokens/refresh-tokens",
         "about": 'Give your "issuer" with its slash: https://acme.auth0.com/. Rotation is off by '
         "default; the preset is careful and takes it to be on and strict. A wrong secret is "
@@ -93,7 +93,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "cognito": {
         "label": "Amazon Cognito",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://docs.aws.amazon.com/cognito/latest/developerguide/"
         "token-endpoint.html",
         "about": 'Give your "issuer": https://cognito-idp.<region>.amazonaws.com/<pool id>. '
@@ -111,7 +111,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "keycloak": {
         "label": "Keycloak",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://www.keycloak.org/securing-apps/oidc-layers",
         "about": 'Give your "issuer": https://id.acme.example/realms/acme. Refreshing keeps the '
         "user's session at Keycloak from ending, so it is done only when a caller needs it. "

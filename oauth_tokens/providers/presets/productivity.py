@@ -9,7 +9,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 PRESETS: dict[str, dict[str, Any]] = {
     "slack": {
         "label": "Slack",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://docs.slack.dev/authentication/using-token-rotation",
         "about": "The user's own token, asked for with user_scope and nested in authed_user. With "
         "token rotation, tokens of twelve hours and a refresh token for one use; without, tokens "
@@ -37,7 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "notion": {
         "label": "Notion",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.notion.com/reference/refresh-a-token",
         "about": "JSON requests with HTTP Basic. No expires_in: a token is refreshed when the API "
         "answers 401. A refresh token is for one use.",
@@ -60,7 +60,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "asana": {
         "label": "Asana",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.asana.com/docs/oauth",
         "about": "A refresh is answered without a refresh token: the first one stays in use.",
         "access_token_lifetime": HOUR,
@@ -76,7 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "clickup": {
         "label": "ClickUp",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.clickup.com/docs/authentication",
         "about": "Tokens do not expire, and there is nothing to refresh them with; no scopes.",
         "authorization_endpoint": "https://app.clickup.com/api",
@@ -90,7 +90,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "monday": {
         "label": "monday.com",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.monday.com/apps/docs/oauth",
         "about": "Tokens do not expire, and there is nothing to refresh them with.",
         "authorization_endpoint": "https://auth.monday.com/oauth2/authorize",
@@ -102,7 +102,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "airtable": {
         "label": "Airtable",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://airtable.com/developers/web/api/oauth-reference",
         "about": "PKCE is obligatory. Tokens of an hour, a refresh token of 60 days for one use: "
         "an old one seen again ends the grant.",
@@ -120,7 +120,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "calendly": {
         "label": "Calendly",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.calendly.com/refresh-token-rotation-guide",
         "about": "Tokens of two hours; since 2026 a refresh token is for one use. The answer says "
         "whose it is.",
@@ -135,7 +135,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "zoom": {
         "label": "Zoom",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.zoom.us/docs/integrations/oauth/",
         "about": "Tokens of an hour; a refresh token is for one use within 90 days. A dead one has "
         "the reason Invalid Token!, under changing statuses and codes.",
@@ -154,7 +154,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "dropbox": {
         "label": "Dropbox",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.dropbox.com/oauth-guide",
         "about": "A refresh token only with token_access_type=offline; it stays the same, and a "
         "refresh is answered without it. A wrong secret has its words in the error code. Revoking "
@@ -175,7 +175,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "box": {
         "label": "Box",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.box.com/guides/authentication/tokens/refresh",
         "about": "A refresh token is for one use within 60 days.",
         "access_token_lifetime": 70 * MINUTE,
@@ -192,7 +192,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "canva": {
         "label": "Canva",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://www.canva.dev/docs/connect/authentication/",
         "about": "PKCE is obligatory. Tokens of four hours; a refresh token is for one use, and an "
         "old one seen again ends the grant. Errors have a code.",
@@ -210,7 +210,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "dingtalk": {
         "label": "DingTalk",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://open.dingtalk.com/document/orgapp/obtain-user-token",
         "about": "JSON requests, and all names in camelCase: clientId, accessToken, expireIn; "
         "the redirect brings authCode.",
@@ -241,7 +241,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "webflow": {
         "label": "Webflow",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.webflow.com/data/reference/oauth-app",
         "about": "Tokens do not expire, and there is nothing to refresh them with.",
         "authorization_endpoint": "https://webflow.com/oauth/authorize",
@@ -256,7 +256,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "wordpress": {
         "label": "WordPress.com",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.wordpress.com/docs/oauth2/",
         "about": "A token is for one site, which the answer names. It does not expire, and there "
         "is nothing to refresh it with.",

@@ -10,7 +10,7 @@ _GRAPH = "https://graph.facebook.com/v22.0"
 PRESETS: dict[str, dict[str, Any]] = {
     "facebook": {
         "label": "Facebook",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.facebook.com/docs/facebook-login/guides/"
         "access-tokens/get-long-lived/",
         "about": "No refresh tokens: a live access token is exchanged for one of 60 days "
@@ -45,7 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "instagram": {
         "label": "Instagram",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.facebook.com/docs/instagram-platform/"
         "instagram-api-with-instagram-login/business-login",
         "about": "Business login. A code gives a token of an hour, which is exchanged at once for "
@@ -77,7 +77,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "threads": {
         "label": "Threads",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.facebook.com/docs/threads/get-started/"
         "long-lived-tokens",
         "about": "As Instagram: a token of an hour, exchanged at once for one of 60 days, which is "
@@ -107,7 +107,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "linkedin": {
         "label": "LinkedIn",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://learn.microsoft.com/en-us/linkedin/shared/authentication/"
         "programmatic-refresh-tokens",
         "about": "A refresh token, where the app may have one, counts down from a year and is "
@@ -129,7 +129,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "x": {
         "label": "X",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://docs.x.com/resources/fundamentals/authentication/"
         "oauth-2-0/authorization-code",
         "about": "Formerly Twitter. Tokens of two hours; a refresh token, with offline.access, is "
@@ -148,7 +148,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "reddit": {
         "label": "Reddit",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://github.com/reddit-archive/reddit/wiki/OAuth2",
         "about": "A refresh token only with duration=permanent. Answers 429 to agents that it does "
         "not know: set user_agent to one of your own, as its rules ask. A dead refresh token is "
@@ -171,7 +171,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "discord": {
         "label": "Discord",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://discord.com/developers/docs/topics/oauth2",
         "about": "Tokens of seven days.",
         "access_token_lifetime": 7 * DAY,
@@ -187,7 +187,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "twitch": {
         "label": "Twitch",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://dev.twitch.tv/docs/authentication/refresh-tokens/",
         "about": "Scopes come as a list, errors as status and message. Only access tokens can be "
         "revoked.",
@@ -209,7 +209,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "spotify": {
         "label": "Spotify",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developer.spotify.com/documentation/web-api/tutorials/"
         "refreshing-tokens",
         "about": "A refresh is answered without a refresh token: the first one stays in use. "
@@ -226,7 +226,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "patreon": {
         "label": "Patreon",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://docs.patreon.com/#oauth",
         "about": "Tokens of a month; a refresh token is for one use.",
         "access_token_lifetime": 31 * DAY,
@@ -241,7 +241,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "tiktok": {
         "label": "TikTok",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.tiktok.com/doc/oauth-user-access-token-management",
         "about": "client_key instead of client_id, comma scopes, errors with status 200; the older "
         "API nests its answers in data, which is understood, too.",
@@ -263,7 +263,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "vk": {
         "label": "VK ID",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://id.vk.com/about/business/go/docs/ru/vkid/latest/vk-id/"
         "connection/api-integration/api-description",
         "about": "No secret, but PKCE. The redirect brings a device_id that is kept, since each "
@@ -287,7 +287,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "kakao": {
         "label": "Kakao",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://developers.kakao.com/docs/latest/en/kakaologin/rest-api",
         "about": "Comma scopes. A refresh is answered with a refresh token only in the last month "
         "of the old one's life. Disconnecting unlinks the app.",
@@ -308,7 +308,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "yandex": {
         "label": "Yandex",
-        "verified": "2026-11",
+        "dated": "2026-11",
         "service_documentation": "https://yandex.com/dev/id/doc/en/",
         "about": "Tokens of a year. Only access tokens can be revoked, under that name.",
         "access_token_lifetime": 365 * DAY,
