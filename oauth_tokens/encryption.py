@@ -14,6 +14,8 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING
 
+from django.views.decorators.debug import sensitive_variables
+
 from .conf import KEY_BYTES, get_settings, on_change
 from .exceptions import DecryptionError
 
@@ -46,6 +48,7 @@ class Keyring:
         self.primary_id = _key_id(keys[0])
         self._primary = self._ciphers[self.primary_id]
 
+    @sensitive_variables()
     def encrypt(self, plaintext: str, associated_data: bytes) -> bytes:
         """Ciphertext of ``plaintext`` under the first key, bound to ``associated_data``."""
         nonce = os.urandom(12)

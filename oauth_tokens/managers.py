@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import models, router
+from django.views.decorators.debug import sensitive_variables
 
 from . import signals
 from .clients import TIMEOUT
@@ -230,6 +231,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
 
     # Storing
 
+    @sensitive_variables()
     def store(
         self,
         provider: str,
@@ -357,6 +359,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         )
         after_commit(lambda: self.revoke_row(row), using)
 
+    @sensitive_variables()
     def revoke_row(self, row: T, timeout: float | None = None) -> bool:
         """Tell the provider to revoke a row in state ``revoking``; True once that is done.
 

@@ -21,6 +21,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.views.decorators.debug import sensitive_variables
+
 from . import locks
 from .conf import get_settings
 from .encryption import associated_data, get_keyring
@@ -59,6 +61,7 @@ class Kept:
     url_variables: dict[str, str] = field(default_factory=dict)
 
 
+@sensitive_variables()
 def keep(key: str, kept: Kept) -> bool:
     """Keep a token set for the row named ``key``. False where only memory took it."""
     text = json.dumps(dataclasses.asdict(kept), default=_plain)
@@ -88,6 +91,7 @@ class Found(NamedTuple):
     entries: frozenset[bytes]
 
 
+@sensitive_variables()
 def find(key: str, *, in_redis: bool = True) -> Found | None:
     """What is kept for the row named ``key``.
 

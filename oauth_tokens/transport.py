@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import math
 import os
 import socket
@@ -28,7 +29,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
-from .providers.wire import Request, Response
+from .providers.wire import Request, Response, is_secure_url
 
 #: A token response is a few KiB; more than this is not one.
 MAX_BODY = 1024 * 1024
@@ -65,6 +66,7 @@ def send(request: Request, *, timeout: float, latest: float = math.inf) -> Respo
     """
     _call.deadline = min(time.monotonic() + timeout, latest)
     _call.reached = False
+    _call.active = True
     try:
         # Not through a requests session, whose preparing of requests costs as much as a query.
         response = _manager(_origin(request.url)).urlopen(
@@ -85,6 +87,8 @@ def send(request: Request, *, timeout: float, latest: float = math.inf) -> Respo
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         # The original error's text may hold the request: its type is all that goes on.
         raise TransportError(_code(error), reached=_call.reached) from None
+    finally:
+        _call.active = False
     return Response(response.status, response.headers, body)
 
 
@@ -122,12 +126,24 @@ def _has_timeout(error: BaseException | None) -> bool:
 class _Call(threading.local):
     """The deadline (monotonic) of this thread's request, and whether a byte of it was sent."""
 
+    active: bool = False
     deadline: float = 0.0
     reached: bool = False
     tunneling: bool = False
 
 
 _call = _Call()
+
+
+class _Quiet(logging.Filter):
+    """Keeps urllib3 from logging addresses: some providers want tokens in them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _call.active
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.response"):
+    logging.getLogger(_name).addFilter(_Quiet())
 
 
 def _remaining() -> float:
@@ -266,7 +282,9 @@ def _manager(origin: str) -> urllib3.PoolManager:
         # Loaded once: reading all certificates takes longer than the rest of a handshake.
         options["ssl_context"] = context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
         context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
-    proxy = select_proxy(origin, environment["proxies"])
+    # Plain http is for this machine alone: a proxy would get it in the open.
+    plain = origin.startswith("http:") and is_secure_url(origin)
+    proxy = None if plain else select_proxy(origin, environment["proxies"])
     manager: urllib3.PoolManager
     if proxy:
         adapter = HTTPAdapter(pool_maxsize=MAX_POOLED)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
 from ..conf import get_settings
 from ..encryption import associated_data, get_keyring
@@ -160,6 +161,7 @@ class StoredTokenSet(models.Model):
         """Value of the Authorization header (RFC 6750 section 2.1)."""
         return f"{self.token_type} {self.access_token}"
 
+    @sensitive_variables()
     def _seal(self, column: str, text: str) -> bytes:
         return get_keyring().encrypt(text, self.associated_data(column))
 

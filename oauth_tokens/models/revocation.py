@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
 from ..encryption import associated_data, get_keyring
 from ..exceptions import DecryptionError
@@ -46,6 +47,7 @@ class PendingRevocation(models.Model):
         return self.provider
 
     @classmethod
+    @sensitive_variables()
     def of(
         cls,
         token_set: TokenSet,
@@ -86,6 +88,7 @@ class PendingRevocation(models.Model):
         )
 
     @classmethod
+    @sensitive_variables()
     def enqueue(
         cls,
         *,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.db import connections, models, router
 from django.utils.crypto import salted_hmac
+from django.views.decorators.debug import sensitive_variables
 
 from .. import signals
 from ..conf import get_settings
@@ -186,6 +187,7 @@ class Transitions(StoredTokenSet):
             if not kept:
                 self.keep_late(token_set, grant_id, sent_at)
 
+    @sensitive_variables()
     def use_spare(self) -> bool:
         """Make the spare the refresh token, under the claim; False where there is none."""
         if not self.encrypted_spare_refresh_token:

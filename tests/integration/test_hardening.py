@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import base64
+import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
 from django.contrib.auth.models import AbstractUser
+from django.db import OperationalError
+from django.test import RequestFactory
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
 
 from oauth_tokens import OAuthToken, exceptions, rescue, transport, upkeep
 from oauth_tokens.conf import get_settings
+from oauth_tokens.encryption import Keyring
 from oauth_tokens.models import PendingRevocation
 from oauth_tokens.providers.registry import get_provider
 from oauth_tokens.providers.wire import Request, clean
@@ -102,6 +108,72 @@ def test_a_proxy_that_drips_is_left_at_the_deadline(proxy: Callable[[int], None]
         with pytest.raises(transport.TransportError):
             transport.send(Request("POST", "http://token.example/", {}, "a=b"), timeout=0.5)
     assert time.monotonic() - started < 30
+
+
+def test_no_proxy_gets_what_is_for_this_machine(
+    proxy: Callable[[int], None], provider: Provider
+) -> None:
+    with server(b"") as (port, received):
+        proxy(port)
+        request = Request("POST", f"{provider.url}/token", {}, "grant_type=refresh_token")
+        assert transport.send(request, timeout=10).status == 401
+    assert received == []
+
+
+def test_addresses_with_tokens_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with server(OK + b"no colon here\r\n\r\n{}") as (port, received):
+        address = f"http://127.0.0.1:{port}/refresh?access_token=at-secret"
+        transport.send(Request("GET", address, {}), timeout=10)
+    assert b"at-secret" in received[0]
+    assert "at-secret" not in caplog.text
+    logging.getLogger("urllib3.connectionpool").debug("of somebody else's request")
+    assert "of somebody else's request" in caplog.text
+
+
+def _reported(call: Callable[[], object]) -> str:
+    """Django's error report, locals and all, of what ``call`` raises."""
+    try:
+        call()
+    except Exception as error:
+        # Without the frame of this function, which has the call and what it is made of.
+        inner = error.__traceback__ and error.__traceback__.tb_next
+        reporter = ExceptionReporter(RequestFactory().get("/"), type(error), error, inner)
+        return reporter.get_traceback_html()
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.django_db
+def test_error_reports_hold_no_token(
+    user: AbstractUser, token: OAuthToken, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("the database is gone")
+
+    issued = provider.issue()
+    secrets = [issued["access_token"], issued["refresh_token"]]
+    secrets += [token.access_token, str(token.refresh_token)]
+
+    # Partials: the frame of a function of ours would show what it was made with.
+    def store(**changes: Any) -> Callable[[], object]:
+        return partial(user.oauth_tokens.store, "acme", {**issued, **changes})
+
+    reports = [_reported(store(access_token=""))]
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthToken, "_replace_grant", failing)
+        reports.append(_reported(store()))
+    with monkeypatch.context() as patch:
+        patch.setattr(Keyring, "encrypt", failing)
+        reports.append(_reported(store()))
+    with monkeypatch.context() as patch:
+        patch.setattr(PendingRevocation, "save", failing)
+        reports.append(_reported(token.delete))
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthToken, "finish_revoking", failing)
+        reports.append(_reported(lambda: user.oauth_tokens.disconnect("acme")))
+    for report in reports:
+        assert "the database is gone" in report or "has no access_token" in report
+        assert [secret for secret in secrets if secret in report] == []
 
 
 @pytest.mark.parametrize("secret", ["s3cret/with+signs=", "plain-secret"])
