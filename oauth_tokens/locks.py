@@ -92,26 +92,26 @@ def release(name: str, attempt_id: str) -> None:
     _call("release", _keys(name, attempt_id), [attempt_id, _DONE_FOR])
 
 
-def wait(name: str, attempt_id: str, timeout: float) -> bool:
+def wait(name: str, attempt_id: str, timeout: float) -> bool | None:
     """Block until ``attempt_id`` has ended.
 
     Arguments:
         timeout: seconds at most; one call may come back earlier.
 
     Returns:
-        False where Redis cannot be waited on, so that the caller has to look for itself.
+        Whether it has ended; None where Redis cannot be waited on, so that the caller has to look
+        for itself.
     """
     client = _available()
     if client is None:
-        return False
+        return None
     stream = _keys(name, attempt_id)[1]
     block = max(1, int(min(timeout, _SLICE) * 1000))
     try:
-        client.xread({stream: "0"}, count=1, block=block)
+        return bool(client.xread({stream: "0"}, count=1, block=block))
     except _errors() as error:
         _mark_down(error)
-        return False
-    return True
+        return None
 
 
 def keep(name: str, value: bytes, ttl: float) -> bool:

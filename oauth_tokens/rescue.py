@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,8 +38,17 @@ KEPT_FOR = 30 * 86400
 LIMIT = 10_000
 
 _memory: dict[str, bytes] = {}
-# What the parent of a forked worker keeps is the parent's to save.
-os.register_at_fork(after_in_child=_memory.clear)
+_guard = threading.Lock()
+
+
+def _forget_memory() -> None:
+    """What the parent of a forked worker keeps is the parent's to save."""
+    global _guard  # noqa: PLW0603 - the parent's may be held for ever
+    _guard = threading.Lock()
+    _memory.clear()
+
+
+os.register_at_fork(after_in_child=_forget_memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +79,9 @@ def keep(key: str, kept: Kept) -> bool:
     in_redis = locks.keep(key, entry, KEPT_FOR)
     on_disk = _write_file(key, entry)
     durable = in_redis or on_disk
-    if not durable and len(_memory) < LIMIT:
-        _memory[key] = entry
+    with _guard:
+        if not durable and (key in _memory or len(_memory) < LIMIT):
+            _memory[key] = entry
     logger.log(
         logging.WARNING if durable else logging.CRITICAL,
         "A refreshed token could not be saved and is kept %s until the database takes it",
@@ -97,6 +108,9 @@ def find(key: str, *, in_redis: bool = True) -> Found | None:
 
     Arguments:
         in_redis: False where Redis has just said that it has nothing.
+
+    Raises:
+        DecryptionError: the key that it was encrypted with is not configured.
     """
     fetched = locks.kept(key) if in_redis else None
     found: dict[bytes, Kept] = {}
@@ -106,7 +120,10 @@ def find(key: str, *, in_redis: bool = True) -> Found | None:
             continue
         try:
             value = json.loads(get_keyring().decrypt(entry, _associated_data(key)))
-        except (DecryptionError, ValueError):
+        except (DecryptionError, ValueError) as error:
+            if getattr(error, "code", "") == "unknown_key":
+                # To go on without it would send a refresh token that has been used up.
+                raise
             logger.error("A rescued token cannot be opened with the configured keys")
             continue
         fields = value.pop("token_set")
@@ -122,8 +139,9 @@ def find(key: str, *, in_redis: bool = True) -> Found | None:
 def forget(key: str, entries: frozenset[bytes]) -> None:
     """Remove ``entries`` of the row named ``key``, which have been saved, and no others: a process
     that stood still may come late, when a newer token set is kept."""
-    if _memory.get(key) in entries:
-        del _memory[key]
+    with _guard:
+        if _memory.get(key) in entries:
+            del _memory[key]
     for entry in entries:
         locks.drop(key, entry)
     path = _path(key)
@@ -178,14 +196,15 @@ def _read_file(key: str) -> bytes | None:
 
 
 def _remove_file(path: Path, entries: frozenset[bytes]) -> None:
-    # Taken away before it is looked at: between a look and an unlink it could become another.
+    if path.read_bytes() not in entries:
+        return
+    # Between a look and an unlink it could become another: taken away, and looked at once more.
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     path.rename(aside)
-    if aside.read_bytes() not in entries:
-        # Unless there is a still newer one by now.
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(aside)
-    aside.unlink()
+    if aside.read_bytes() in entries:
+        aside.unlink()
+    elif not path.exists():
+        aside.rename(path)
 
 
 def _path(key: str) -> Path | None:

@@ -279,9 +279,7 @@ def _manager(origin: str) -> urllib3.PoolManager:
     bundle = named if isinstance(named, str) else DEFAULT_CA_BUNDLE_PATH
     options: dict[str, Any] = {}
     if origin.startswith("https"):
-        # Loaded once: reading all certificates takes longer than the rest of a handshake.
-        options["ssl_context"] = context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
-        context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+        options["ssl_context"] = _tls(bundle)
     # Plain http is for this machine alone: a proxy would get it in the open.
     plain = origin.startswith("http:") and is_secure_url(origin)
     proxy = None if plain else select_proxy(origin, environment["proxies"])
@@ -296,6 +294,14 @@ def _manager(origin: str) -> urllib3.PoolManager:
         scheme: _with_deadline(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
     }
     return manager
+
+
+@lru_cache(maxsize=8)
+def _tls(bundle: str) -> ssl.SSLContext:
+    """Verifies by ``bundle``; once for all, since reading it takes longer than a handshake."""
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+    return context
 
 
 # A forked worker must not speak on its parent's sockets.

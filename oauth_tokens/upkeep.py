@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -168,8 +169,11 @@ def revoke_pending() -> int:
 
 def _taken(rows: Any, date: str, now: datetime) -> Iterator[Any]:
     """Rows whose ``date`` has come, each for whoever moves it first: two sweeps may run."""
-    later = now + timedelta(seconds=get_settings().LOCK_TIMEOUT)
+    begun = time.monotonic()
     for row in rows.filter(**{f"{date}__lte": now}).order_by(date)[:BATCH]:
+        # From now on: those before it may have taken their time.
+        lease = time.monotonic() - begun + get_settings().LOCK_TIMEOUT
+        later = now + timedelta(seconds=lease)
         seen = {"pk": row.pk, date: getattr(row, date)}
         if rows.filter(**seen).update(**{date: later}):
             setattr(row, date, later)

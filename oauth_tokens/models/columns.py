@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import uuid
 from datetime import datetime, timedelta
@@ -136,6 +137,7 @@ class StoredTokenSet(models.Model):
         """Become as ``other``, another instance of the same row, is."""
         for field in self._meta.concrete_fields:
             setattr(self, field.attname, getattr(other, field.attname))
+        self.extra = copy.deepcopy(other.extra)
         self._read_at, self._state.db = other._read_at, other._state.db
         self._state.adding = False
 

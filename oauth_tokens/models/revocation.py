@@ -142,7 +142,10 @@ class PendingRevocation(models.Model):
             return True
         self.failure_count += 1
         self.retry_at = now + timedelta(seconds=backoff(self.failure_count - 1))
-        self.save(update_fields=["failure_count", "retry_at"])
+        # Not save(), which raises where another sweep has just been done with it.
+        type(self)._base_manager.using(self._state.db).filter(pk=self.pk).update(
+            failure_count=self.failure_count, retry_at=self.retry_at
+        )
         return False
 
     def associated_data(self, column: str = "encrypted_token") -> bytes:

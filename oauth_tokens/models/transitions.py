@@ -56,7 +56,10 @@ class Transitions(StoredTokenSet):
     @property
     def key(self) -> str:
         """Names this row in locks and rescue store, which several sites may share."""
-        return f"{_site(connections[self.database].settings_dict['NAME'])}:{self.pk}"
+        connection = connections[self.database]
+        # django-tenants and its like have many sites in one database.
+        schema = getattr(connection, "schema_name", "")
+        return f"{_site(self.database, connection.settings_dict['NAME'], schema)}:{self.pk}"
 
     @property
     def circuit(self) -> RowCircuit:
@@ -369,9 +372,9 @@ class Transitions(StoredTokenSet):
 
 
 @cache
-def _site(database: object) -> str:
+def _site(*database: object) -> str:
     """Names this site's database, the same from wherever it is reached: it may have failed over."""
-    return salted_hmac("oauth_tokens.key", str(database), algorithm="sha256").hexdigest()[:12]
+    return salted_hmac("oauth_tokens.key", repr(database), algorithm="sha256").hexdigest()[:12]
 
 
 UNCLAIMED: dict[str, Any] = {

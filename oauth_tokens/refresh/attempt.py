@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.db import Error as DatabaseErrors
 from django.views.decorators.debug import sensitive_variables
 
-from .. import rescue
+from .. import rescue, transport
 from ..conf import get_settings
 from ..exceptions import OAuthTokenError, RefreshFailed, TokenNotConnected
 from ..providers.wire import Answer, Meaning
@@ -41,6 +41,7 @@ class Attempt:
         self.provider = provider
         self.lease_ends = lease_ends
         self.unknown = unknown
+        self.version, self.grant_id = row.version, str(row.grant_id)
         self.started = time.monotonic()
         self.sent_at = row.now()
 
@@ -65,8 +66,6 @@ class Attempt:
         The refresh token is decrypted here and known nowhere else: errors are raised elsewhere, and
         whatever records them may record the variables of their frames.
         """
-        from .. import transport
-
         settings = get_settings()
         refresh_token = self.row.refresh_token or ""
         tries, code = 0, ""
@@ -154,30 +153,31 @@ class Attempt:
         """Persist before anything else is done with the answer; a failing database included."""
         row, trigger = self.row, self.need.trigger
         # A failed try may have read the row anew: what these tokens replace stays what it was.
-        version, grant_id = row.version, str(row.grant_id)
-        for pause in (*SAVE_PAUSES, None):
-            try:
-                duration = time.monotonic() - self.started
-                if row.version != version or not row.save_refreshed(
-                    token_set, self.sent_at, trigger, duration
-                ):
-                    row.keep_late(token_set, grant_id, self.sent_at)
-                return
-            except DatabaseErrors as error:
-                logger.warning(
-                    "oauth_tokens: saving a refreshed token of %s failed (%s)",
-                    row.provider,
-                    type(error).__name__,
-                )
-                if pause is not None:
-                    time.sleep(pause)
-                    row.drop_connection()
-            except TokenNotConnected:
-                raise
-            except BaseException:
-                # A time limit or an interrupt: the answer must outlive this process all the same.
-                self.rescue(token_set, version, grant_id)
-                raise
+        version, grant_id = self.version, self.grant_id
+        try:
+            for pause in (*SAVE_PAUSES, None):
+                try:
+                    duration = time.monotonic() - self.started
+                    if row.version != version or not row.save_refreshed(
+                        token_set, self.sent_at, trigger, duration
+                    ):
+                        row.keep_late(token_set, grant_id, self.sent_at)
+                    return
+                except DatabaseErrors as error:
+                    logger.warning(
+                        "oauth_tokens: saving a refreshed token of %s failed (%s)",
+                        row.provider,
+                        type(error).__name__,
+                    )
+                    if pause is not None:
+                        time.sleep(pause)
+                        row.drop_connection()
+        except TokenNotConnected:
+            raise
+        except BaseException:
+            # A time limit or an interrupt: the answer must outlive this process all the same.
+            self.rescue(token_set, version, grant_id)
+            raise
         self.rescue(token_set, version, grant_id)
         row.adopt(token_set, self.sent_at)
 

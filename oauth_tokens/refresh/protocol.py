@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 POLL_FIRST, POLL_LAST = 0.01, 0.1
 
 R = TypeVar("R", bound=Row)
-_Waiter = Future[Any]
+Waiter = Future[Any]
 #: By row, those of this process who wait for the one that refreshes it, in order of arrival.
-_flights: dict[str, list[_Waiter]] = {}
+_flights: dict[str, list[Waiter]] = {}
 _guard = threading.Lock()
 
 
@@ -63,54 +63,90 @@ def ensure(row: R, need: Need) -> R:
     """
     deadline = time.monotonic() + (get_settings().WAIT_TIMEOUT if need.wait else 0.0)
     while True:
-        with _guard:
-            flight = _flights.get(row.key)
-            if flight is None:
-                mine = _flights[row.key] = []
-            else:
-                waiter = _Waiter()
-                flight.append(waiter)
-        if flight is None:
-            return _lead(row, need, deadline, mine)
+        mine: list[Waiter] = []
+        try:
+            waiter = join(row.key, mine)
+            if waiter is None:
+                refresh(row, need, deadline, mine)
+                return row
+        finally:
+            # Where an interrupt came before refresh() could see to it.
+            land(row, None, mine)
         if need.served_by(row):
             return row
         try:
-            landed = waiter.result(timeout=max(0.0, deadline - time.monotonic()))
+            left_behind = waiter.result(timeout=max(0.0, deadline - time.monotonic()))
         except FutureTimeout:
             raise timed_out(row) from None
-        if taken_over(row, need, landed) or settled(row, need):
+        if taken_over(row, need, left_behind) or settled(row, need):
             return row
 
 
-def _lead(row: R, need: Need, deadline: float, waiters: list[_Waiter]) -> R:
+def refresh(row: Row, need: Need, deadline: float, mine: list[Waiter]) -> None:
+    """Be the one who refreshes, for oneself and for all of ``mine``."""
     landed = None
     try:
         _refresh(row, need, deadline)
         landed = row
     finally:
-        with _guard:
-            del _flights[row.key]
-        # A copy: from here on the row is its caller's.
-        landed = landed.copy() if landed is not None and waiters else None
-        for waiter in waiters:
-            waiter.set_result(landed)
+        land(row, landed, mine)
+
+
+def join(key: str, mine: list[Waiter]) -> Waiter | None:
+    """What to wait for while another caller of this process refreshes the row named ``key``.
+
+    Returns:
+        None where nobody does: then the caller does, with ``mine`` as the list of who waits.
+    """
+    with _guard:
+        flight = _flights.setdefault(key, mine)
+        if flight is mine:
+            return None
+        waiter = Waiter()
+        flight.append(waiter)
+        return waiter
+
+
+def land(row: Row, landed: Row | None, mine: list[Waiter]) -> None:
+    """Hand ``landed``, a refreshed row, to all of ``mine``; None where there is none."""
+    with _guard:
+        if _flights.get(row.key) is not mine:
+            return
+        del _flights[row.key]
+    left_behind = None
+    try:
+        if landed is not None and mine:
+            # A copy: from here on the row is its caller's.
+            left_behind = landed.copy()
+    finally:
+        for waiter in mine:
+            # Not where a coroutine has given up waiting.
+            if waiter.set_running_or_notify_cancel():
+                waiter.set_result(left_behind)
         row.send_notices()
-    return row
 
 
 def taken_over(row: Row, need: Need, landed: Any) -> bool:
     """Whether what another caller's refresh left behind is what this one needs; no query."""
-    if landed is None or landed.status != "active" or not need.met_by(landed):
+    if landed is None or landed.grant_id != row.grant_id:
+        return False
+    if landed.status != "active" or not need.met_by(landed):
         return False
     row.take(landed)
     return True
 
 
 def settled(row: Row, need: Need) -> bool:
-    """Read ``row`` anew: whether another caller's refresh has brought what this one needs."""
+    """Read ``row`` anew: whether another caller's refresh has brought what this one needs.
+
+    Raises where it has shown that none will: who waited for a failure need not repeat it.
+    """
     with row.own_connection():
-        row.reload()
-    return row.status == "active" and need.met_by(row)
+        try:
+            row.reload()
+            return _settled(row, need, waited=True)
+        except DecryptionError as error:
+            raise undecryptable(row, error) from None
 
 
 def _refresh(row: Row, need: Need, deadline: float) -> None:
@@ -159,20 +195,21 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise timed_out(row)
-        if holder is None or not locks.wait(row.key, holder, remaining):
+        over = None if holder is None else locks.wait(row.key, holder, remaining)
+        if over is None:
             time.sleep(min(poll, remaining) * random.uniform(0.5, 1.0))  # noqa: S311
             poll = min(poll * 1.5, POLL_LAST)
-        elif ended == holder:
+        elif over and ended == holder:
             # It ended without giving up its claim, as a killed task does: there is no other sign.
             time.sleep(POLL_LAST)
-        else:
-            ended = holder
+        elif over:
+            ended = holder or ""
         row.reload()
         if _settled(row, need):
             return
 
 
-def _settled(row: Row, need: Need, kept: bool | None = None) -> bool:
+def _settled(row: Row, need: Need, kept: bool | None = None, *, waited: bool = False) -> bool:
     """Whether the row as just read answers the caller; raises where no refresh can help."""
     # Not only where a claim says so: a database that failed over may have forgotten it.
     if not need.met_by(row) and _restore(row, kept):
@@ -181,7 +218,7 @@ def _settled(row: Row, need: Need, kept: bool | None = None) -> bool:
     if need.met_by(row):
         return True
     wait = row.seconds_to_retry
-    if wait > 0 and need.trigger != "forced":
+    if wait > 0 and (waited or need.trigger != "forced"):
         if need.served_by(row):
             return True
         verdict = row.circuit.verdict(probe=False)
@@ -217,6 +254,9 @@ def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
     """Refresh under a claim, if that is possible and wise. False where somebody else holds it."""
     if row.has_live_claim:
         return False
+    # Before there is a claim, which an import that fails would leave behind.
+    from .attempt import Attempt
+
     try:
         provider = resolve_provider(
             row.provider, client_id=row.client_id, variables=row.url_variables
@@ -235,8 +275,6 @@ def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
     if not claimed:
         row.reload()
         return False
-    from .attempt import Attempt
-
     Attempt(row, need, provider, lease_ends, unknown).run()
     # The user may have disconnected meanwhile.
     _refuse_if_ended(row)

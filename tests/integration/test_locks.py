@@ -87,7 +87,7 @@ def test_without_redis_every_caller_goes_on(configure: Callable[..., None], url:
     start = time.monotonic()
     assert locks.acquire("row", "one", 10).holder is None
     assert locks.acquire("row", "two", 10).holder is None
-    assert locks.wait("row", "one", 5) is False
+    assert locks.wait("row", "one", 5) is None
     locks.release("row", "one")
     assert locks.kept("row") is None
     assert locks.keep("row", b"value", 10) is False

@@ -247,7 +247,7 @@ class World:
         monkeypatch.setattr(dates.random, "uniform", lambda low, high: (low + high) / 2)
         monkeypatch.setattr(protocol, "time", time)
         monkeypatch.setattr(attempt, "time", no_pause)
-        monkeypatch.setattr(protocol, "_flights", Nothing())
+        monkeypatch.setattr(protocol, "_flights", PerThread())
         monkeypatch.setattr(rescue, "_memory", Nothing())
         monkeypatch.setattr(transport, "send", self.send)
         monkeypatch.setattr(locks, "wait", lambda *_: self.gate("waiting") or True)
@@ -314,3 +314,24 @@ class Nothing(dict[str, Any]):
 
     def __delitem__(self, key: str) -> None:
         pass
+
+
+class PerThread(dict[str, Any]):
+    """What one process has of its own, where threads stand for processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._own = threading.local()
+
+    def _mine(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._own.__dict__.setdefault("mine", {})
+        return found
+
+    def setdefault(self, key: str, value: Any = None) -> Any:
+        return self._mine().setdefault(key, value)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._mine().get(key, default)
+
+    def __delitem__(self, key: str) -> None:
+        del self._mine()[key]

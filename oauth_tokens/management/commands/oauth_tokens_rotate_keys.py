@@ -28,6 +28,8 @@ class Command(BaseCommand):
         if batch_size < 1:
             raise CommandError("--batch-size must be at least 1.")
         using = upkeep.database()
+        # What is kept aside is encrypted with the key of its day.
+        upkeep.restore_rescued()
         total = sum(model._base_manager.using(using).count() for model in SECRETS)
         show = not no_progress and sys.stderr.isatty()
         done = changed = unreadable = 0
@@ -42,7 +44,10 @@ class Command(BaseCommand):
                     self.stderr.write(bar(done, total), ending="")
         if show:
             self.stderr.write("")
-        self.stdout.write(f"{changed} rows encrypted anew, {done - changed - unreadable} were.")
+        self.stdout.write(
+            f"Rows encrypted anew: {changed}. Had the first key already: "
+            f"{done - changed - unreadable}."
+        )
         kept = sum(1 for _key in rescue.kept_keys())
         if kept:
             self.stdout.write(
