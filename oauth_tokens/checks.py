@@ -40,7 +40,10 @@ def check_redis(**kwargs: Any) -> Sequence[checks.CheckMessage]:
     return [
         checks.Warning(
             f"{NAME}['REDIS_URL'] is not set: callers who wait for each other poll the database.",
-            hint="Set REDIS_URL to the address of a Redis or Valkey server.",
+            hint=(
+                "Set REDIS_URL to the address of a Redis or Valkey server, or put "
+                "'oauth_tokens.W001' into SILENCED_SYSTEM_CHECKS if polling is fine."
+            ),
             id="oauth_tokens.W001",
         )
     ]

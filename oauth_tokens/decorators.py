@@ -25,6 +25,7 @@ from .answers import (
     with_next,
 )
 from .exceptions import InsufficientScope, OAuthTokenError
+from .token_set import scope_tokens
 from .views.results import Link, problem_page, result_page
 from .words import display_name
 
@@ -55,7 +56,7 @@ def token_required(
 
     Arguments: see ``user.oauth_tokens.get_valid()``.
     """
-    needed = (scopes,) if isinstance(scopes, str) else tuple(scopes)
+    needed = scope_tokens(scopes)
     wanted = {"scopes": needed, "account": account, "min_ttl": min_ttl}
     leads_to_pages.add(f"@token_required({provider!r})")
 

@@ -26,7 +26,7 @@ from .providers.registry import get_provider
 from .reader import database_now, read_rows
 from .refresh import Need, aensure, ensure, not_connected, undecryptable
 from .revocation import revoke, token_to_revoke
-from .token_set import TokenSet, parse_seconds
+from .token_set import TokenSet, parse_seconds, scope_tokens
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -151,7 +151,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         from .clients.source import Source
 
         self._user("session")
-        wanted = (scopes,) if isinstance(scopes, str) else tuple(scopes)
+        wanted = scope_tokens(scopes)
         given: Any = {"provider": provider, "account": account, "scopes": wanted}
         return Source(partial(self.get_valid, **given), partial(self.aget_valid, **given))
 
@@ -164,7 +164,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
     ) -> tuple[T, Need | None]:
         """The row as it is, and what is to be done about it; None where it is fresh."""
         row = self._find(provider, account)
-        missing = frozenset((scopes,) if isinstance(scopes, str) else scopes) - row.scopes
+        missing = frozenset(scope_tokens(scopes)) - row.scopes
         if missing:
             raise InsufficientScope(
                 f"The token of {row.provider} was not granted {', '.join(sorted(missing))}. Send "

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 #: Longest lifetime believed, in seconds: larger ones would overflow dates and mean "never".
 MAX_LIFETIME = 100 * 365 * 86400
+
+
+def scope_tokens(scopes: str | Iterable[str]) -> tuple[str, ...]:
+    """Scopes as callers write them: a list, or a string with spaces (RFC 6749 section 3.3)."""
+    return tuple(scopes.split() if isinstance(scopes, str) else scopes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from rest_framework.views import exception_handler as default_handler
 
 from ..answers import CHALLENGE, answer_to, body_of, leads_to_pages
 from ..exceptions import OAuthTokenError
+from ..token_set import scope_tokens
 
 Handler = Callable[[Exception, dict[str, Any]], Response | None]
 
@@ -72,7 +73,7 @@ def HasOAuthToken(
 
     Arguments: see ``user.oauth_tokens.get_valid()``.
     """
-    needed = (scopes,) if isinstance(scopes, str) else tuple(scopes)
+    needed = scope_tokens(scopes)
     leads_to_pages.add(f"the permission HasOAuthToken({provider!r})")
 
     class Permission(BasePermission):  # type: ignore[misc]

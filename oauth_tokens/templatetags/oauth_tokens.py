@@ -17,6 +17,7 @@ from ..answers import way_back, with_next
 from ..exceptions import connect_url
 from ..models import OAuthToken
 from ..providers.registry import get_provider
+from ..token_set import scope_tokens
 from ..words import display_name, state_of, without_secrets
 
 register = template.Library()
@@ -119,7 +120,7 @@ def show(
         for row in _rows(request, user)
         if row.provider == provider and account in (None, row.account_id)
     ]
-    wanted = set(scopes.split() if isinstance(scopes, str) else scopes or ())
+    wanted = set(scope_tokens(scopes or ()))
     # Of several accounts, the one that is best off.
     state, label, row, missing = min(
         (_state(row, wanted) for row in rows),

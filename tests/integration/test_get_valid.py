@@ -326,3 +326,22 @@ def test_the_async_twins(user: AbstractUser, provider: Provider) -> None:
     assert first != second
     assert provider.refreshes == 1
     assert user.oauth_tokens.count() == 0
+
+
+def test_scopes_may_be_one_string_with_spaces(user: AbstractUser, token: OAuthToken) -> None:
+    assert user.oauth_tokens.get_valid("acme", scopes="profile email").scopes >= {"profile"}
+    with pytest.raises(exceptions.InsufficientScope) as caught:
+        user.oauth_tokens.get_valid("acme", scopes="profile calendar files")
+    assert caught.value.missing == {"calendar", "files"}
+
+
+def test_of_several_accounts_those_that_need_their_user_stand_back(
+    user: AbstractUser, provider: Provider
+) -> None:
+    first = user.oauth_tokens.store("acme", provider.issue(), account_id="1")
+    second = user.oauth_tokens.store("acme", provider.issue(), account_id="2")
+    first.require_reauthentication("provider_reported")
+    assert user.oauth_tokens.get_valid("acme") == second
+    second.require_reauthentication("provider_reported")
+    with pytest.raises(exceptions.ReauthenticationRequired):
+        user.oauth_tokens.get_valid("acme")

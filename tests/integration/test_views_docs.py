@@ -175,7 +175,7 @@ def test_an_exception_handler(
     ("number", "without", "with_one"),
     [
         (0, ">Connect Google</a>", "Google: connected"),
-        (1, "is not connected.", "Google: connected"),
+        (1, ": not connected.", "Google: connected"),
     ],
 )
 def test_templates(
