@@ -14,7 +14,7 @@ pytest := $(bin)/python -m pytest -n $(WORKERS)
 
 export ONCE PORT AUTH_PORT REDIS_PORT DATABASE_URL REDIS_URL
 
-.PHONY: help demo test test-all lint format bench providers requirements clean
+.PHONY: help demo test test-all lint format bench docs requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -47,8 +47,9 @@ bench: $(VENV)/.installed-bench ## the benchmarks; ARGS="hot refresh" for some, 
 compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
-providers: $(VENV)/.installed-dev ## docs/providers.md from the presets
+docs: $(VENV)/.installed-dev ## the pages that are made from the code: providers and settings
 	@$(bin)/python docs/generate_providers.py
+	@$(bin)/python docs/generate_settings.py
 
 requirements: $(VENV)/.installed-dev ## compile requirements/*.txt from pyproject.toml; UPGRADE=1 for the newest
 	@$(compile) --all-extras --group dev -o requirements/dev.txt

@@ -39,7 +39,7 @@ keys may have one preset, for two clients. Whatever stands beside `preset` wins 
 
 Register the callback with the provider: `https://your.site/oauth/<key>/callback/`, where `oauth/`
 is what you include `oauth_tokens.urls` under. A provider that is not here needs its `issuer`, or
-its endpoints; every field is described in `oauth_tokens/providers/description.py`.
+its endpoints; [every field](settings.md#describing-a-provider) is described.
 
 ## Overview
 

@@ -147,6 +147,9 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         source = self._source(provider, account, scopes)
         return make_async_client(source, base_url, allowed_hosts, **options)
 
+    #: The twin of session(), by the name that twins have.
+    asession = async_client
+
     def _source(self, provider: str | None, account: str | None, scopes: Iterable[str]) -> Source:
         from .clients.source import Source
 
