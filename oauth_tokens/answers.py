@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.http import escape_leading_slashes
+from django.utils.http import escape_leading_slashes, url_has_allowed_host_and_scheme
 
 from .exceptions import InsufficientScope, OAuthTokenError, RefreshFailed, connect_url
 
@@ -131,6 +131,9 @@ def shown_page(request: HttpRequest) -> str | None:
     if parts.netloc != request.get_host():
         return None
     path = escape_leading_slashes(parts.path or "/")
+    # Browsers take a backslash for a slash.
+    if not url_has_allowed_host_and_scheme(path, allowed_hosts=None):
+        return None
     return f"{path}?{parts.query}" if parts.query else path
 
 

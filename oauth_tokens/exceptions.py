@@ -19,10 +19,12 @@ can help (``retryable``). No message ever holds a token or a client secret.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import ClassVar
 from urllib.parse import urlencode
 
+from django.core.signing import Signer
 from django.urls import NoReverseMatch, reverse
 
 REAUTHENTICATION_CODES: dict[str, str] = {
@@ -77,7 +79,8 @@ def connect_url(provider: str, scopes: Iterable[str] = ()) -> str | None:
 
     Arguments:
         provider: name of the provider; "" gives the page that lists all connections.
-        scopes: scopes to ask for beyond those already granted.
+        scopes: scopes to ask for beyond those already granted. They are signed, so that the page
+            leads straight on; it asks the user about any that are not.
     """
     try:
         if not provider:
@@ -86,7 +89,20 @@ def connect_url(provider: str, scopes: Iterable[str] = ()) -> str | None:
     except NoReverseMatch:
         return None
     scope = " ".join(sorted(scopes))
-    return f"{url}?{urlencode({'scope': scope})}" if scope else url
+    if not scope:
+        return url
+    return f"{url}?{urlencode({'scope': scope, 'signature': scope_signature(provider, scope)})}"
+
+
+def scope_signature(provider: str, scope: str, user: str = "") -> str:
+    """Proof that this site asks for ``scope`` itself, or has shown it to a user.
+
+    Arguments:
+        scope: as in the address of the connect page.
+        user: primary key of the user who was shown it; "" where the site's own code names it.
+    """
+    signer = Signer(salt="oauth_tokens.connect")
+    return signer.signature(json.dumps([provider, scope, user]))
 
 
 class _UserCanMend(OAuthTokenError):

@@ -265,25 +265,25 @@ class _Document(Generic[T]):
         self._fetched_at = -math.inf
         self._next_attempt = -math.inf
         self._failure = ""
+        self.used_at = -math.inf
 
     def get(self, timeout: float, suffices: Callable[[T], bool]) -> T:
         value = self._known(FRESH_FOR)
         if value is not None and suffices(value):
             return value
-        # While another thread asks, what is known serves those for whom it is enough.
         value = self._known(KEEP_FOR)
-        patience = 0.0 if value is not None and suffices(value) else timeout
-        end = time.monotonic() + timeout
-        asked = self._lock.acquire(timeout=patience)
-        if asked:
-            try:
-                value = self._known(FRESH_FOR)
-                wanting = value is None or not suffices(value)
-                if wanting and time.monotonic() >= self._next_attempt:
-                    self._fetch(end)
-                asked = not self._failure
-            finally:
-                self._lock.release()
+        # Without a lock where there is nothing to wait for. Nor does anyone wait for a thread that
+        # asks who has keys already: forged kids would hold every worker while the issuer hangs.
+        asked = value is not None and time.monotonic() < self._next_attempt
+        if not asked:
+            end = time.monotonic() + timeout
+            asked = self._lock.acquire(timeout=timeout if value is None else 0.0)
+            if asked:
+                try:
+                    self._renew(end, suffices)
+                finally:
+                    self._lock.release()
+        asked = asked and not self._failure
         value = self._known(KEEP_FOR)
         if value is None or not (asked or suffices(value)):
             code = self._failure or "timeout"
@@ -296,6 +296,12 @@ class _Document(Generic[T]):
 
     def _known(self, age: float) -> T | None:
         return self._value if time.monotonic() - self._fetched_at < age else None
+
+    def _renew(self, end: float, suffices: Callable[[T], bool]) -> None:
+        value = self._known(FRESH_FOR)
+        wanting = value is None or not suffices(value)
+        if wanting and time.monotonic() >= self._next_attempt:
+            self._fetch(end)
 
     def _fetch(self, end: float) -> None:
         self._failure = self._attempt(end)
@@ -336,9 +342,12 @@ _documents: dict[tuple[str, ...], _Document[Any]] = {}
 def _document(urls: tuple[str, ...], read: Callable[[bytes], T]) -> _Document[T]:
     document = _documents.get(urls)
     if document is None:
-        for oldest in list(_documents)[: 1 - MAX_DOCUMENTS]:
+        # Issuers that callers may choose must not drive out the one that everybody needs.
+        by_use = sorted(_documents.items(), key=lambda item: item[1].used_at)
+        for oldest, _ in by_use[: 1 - MAX_DOCUMENTS]:
             _documents.pop(oldest, None)
         document = _documents.setdefault(urls, _Document(urls, read))
+    document.used_at = time.monotonic()
     return document
 
 

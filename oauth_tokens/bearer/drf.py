@@ -17,6 +17,7 @@ from __future__ import annotations
 from inspect import signature
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException
 from rest_framework.permissions import BasePermission
@@ -44,9 +45,12 @@ class TokenUser:
     is_anonymous = is_staff = is_superuser = False
 
     def __init__(self, bearer: Bearer) -> None:
+        # RFC 7662 section 2.2: an issuer may name the user instead of, or beside, the subject.
+        told = bearer.claims.get("username")
+        username = told if isinstance(told, str) else ""
         # What DRF throttles by: clients that act for themselves may have no subject.
-        self.pk = self.id = bearer.subject or bearer.client_id
-        self.username = self.pk
+        self.pk = self.id = bearer.subject or username or bearer.client_id
+        self.username = username or self.pk
 
     def __str__(self) -> str:
         return self.username
@@ -86,19 +90,29 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
 
 
 class HasScopes(BasePermission):  # type: ignore[misc]
-    """A token that was granted all of the view's ``required_scopes``.
+    """A token that was granted all of the view's ``required_scopes``, which may be empty.
 
     It raises the error itself, to name the scopes in the challenge, so put it last where several
     are combined. Users without token, of a login session for instance, don't pass.
     """
 
     def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether there is a token; raises BearerRefused (403) where it lacks a scope."""
+        """Whether there is a token.
+
+        Raises:
+            BearerRefused: 403, it lacks a scope.
+            ImproperlyConfigured: the view does not say what it requires.
+        """
+        required = getattr(view, "required_scopes", None)
+        if required is None:
+            raise ImproperlyConfigured(
+                f"HasScopes needs required_scopes on {type(view).__name__}; [] takes any token."
+            )
         bearer = request.auth
         if not isinstance(bearer, Bearer):
             return False
         try:
-            bearer.require(parse_scopes(getattr(view, "required_scopes", ())))
+            bearer.require(parse_scopes(required))
         except BearerError as error:
             realm = request.successful_authenticator.validator().realm
             raise BearerRefused(error, realm) from None

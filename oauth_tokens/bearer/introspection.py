@@ -16,7 +16,8 @@ from django.views.decorators.debug import sensitive_variables
 from ..providers.wire import FORM, Request, parse_body
 from .errors import BearerError, invalid_token
 
-#: Seconds a client is told to wait for an introspection endpoint that fails.
+#: Seconds a client is told to wait for an introspection endpoint that fails. One that has timed out
+#: is left alone for as long: to wait for it with each request would hold every worker.
 RETRY_AFTER = 5
 #: Answers kept by one Introspection.
 MAX_ANSWERS = 1024
@@ -24,7 +25,7 @@ MAX_ANSWERS = 1024
 logger = logging.getLogger("oauth_tokens")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Introspection:
     """One introspection endpoint.
 
@@ -44,6 +45,8 @@ class Introspection:
     _answers: dict[bytes, tuple[float, Mapping[str, Any]]] = field(
         default_factory=dict, init=False, repr=False
     )
+    #: Until when (monotonic) nobody asks; 0.0 where the last request was answered.
+    _paused_until: float = field(default=0.0, init=False, repr=False)
 
     @sensitive_variables()
     def ask(self, token: str) -> Mapping[str, Any]:
@@ -80,16 +83,28 @@ class Introspection:
             "User-Agent": "django-user-oauth-tokens",
         }
         body = urlencode({"token": token, "token_type_hint": "access_token"})
+        self._begin()
         try:
             response = transport.send(
                 Request("POST", self.endpoint, headers, body), timeout=self.timeout
             )
         except transport.TransportError as error:
+            late = error.code.endswith("_timeout")
+            self._paused_until = time.monotonic() + RETRY_AFTER if late else 0.0
             raise self._unavailable(error.code) from None
+        self._paused_until = 0.0
         claims = parse_body(response)
         if response.status != 200 or not isinstance(claims.get("active"), bool):
             raise self._unavailable(f"http_{response.status}")
         return claims
+
+    def _begin(self) -> None:
+        """Let this thread ask, after a pause it alone. Raises: BearerError during one."""
+        now = time.monotonic()
+        if now < self._paused_until:
+            raise _unavailable(self._paused_until - now)
+        if self._paused_until:
+            self._paused_until = now + self.timeout
 
     def _unavailable(self, code: str) -> BearerError:
         logger.error(
@@ -98,11 +113,7 @@ class Introspection:
             self.endpoint,
             code,
         )
-        return BearerError(
-            "temporarily_unavailable",
-            "The token cannot be checked at the moment.",
-            retry_after=RETRY_AFTER,
-        )
+        return _unavailable(RETRY_AFTER)
 
     def _remember(self, key: bytes, claims: Mapping[str, Any]) -> None:
         expires = claims.get("exp")
@@ -113,3 +124,11 @@ class Introspection:
             for oldest in list(self._answers)[: MAX_ANSWERS // 8 + 1]:
                 self._answers.pop(oldest, None)
         self._answers[key] = (until, claims)
+
+
+def _unavailable(retry_after: float) -> BearerError:
+    return BearerError(
+        "temporarily_unavailable",
+        "The token cannot be checked at the moment.",
+        retry_after=retry_after,
+    )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from .errors import BearerError, invalid_token
@@ -26,7 +27,7 @@ class Bearer:
         scopes: granted scopes, from ``scope`` (RFC 9068, RFC 7662) or ``scp`` (Okta, Entra ID).
         client_id: who the token was issued to: ``client_id``, ``azp`` or ``cid``; "" if not told.
         expires_at: aware, or None where an introspection endpoint does not tell.
-        claims: everything else that the issuer says.
+        claims: everything that the issuer says, read-only: ``dict(claims)`` gives a copy.
     """
 
     subject: str
@@ -75,7 +76,7 @@ class Expectations:
             scopes=_scopes(claims),
             client_id=_text(claims, "client_id") or _text(claims, "azp") or _text(claims, "cid"),
             expires_at=None if expires is None else datetime.fromtimestamp(expires, UTC),
-            claims=claims,
+            claims=MappingProxyType(claims),
         )
 
     def _judge_parties(self, claims: Mapping[str, Any]) -> None:
@@ -88,6 +89,9 @@ class Expectations:
         if "cnf" in claims:
             # RFC 8705, RFC 9449: worth nothing without a proof that this does not ask for.
             raise invalid_token("The token is bound to a key; only bearer tokens are taken here.")
+        if not isinstance(claims.get("sub"), (str, type(None))):
+            # RFC 7519 section 4.1.2. To take it for none would make one user of several.
+            raise invalid_token("The subject of the token is no text.")
 
     def _judge_time(self, claims: Mapping[str, Any]) -> float | None:
         now = time.time()

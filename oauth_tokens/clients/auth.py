@@ -10,8 +10,12 @@ from typing import Any
 
 from django.views.decorators.debug import sensitive_variables
 
+from .bodies import aread_start, cut, is_short, leave, read_start
 from .decisions import Refusal, check_url, has_telling_body, refusal
 from .source import Credential, Source
+
+#: Extension of httpx requests that are to go without the token.
+_WITHHELD = "oauth_tokens.withheld"
 
 
 class TokenAuth:
@@ -77,9 +81,7 @@ class _Repeat:
         put(renewed, again)
         # Of this one requests makes the next, should the repetition be redirected.
         put(renewed, request)
-        # Read it, so that its connection can be used again.
-        response.content  # noqa: B018
-        response.close()
+        leave(response)
         started = time.perf_counter()
         repeated = response.connection.send(again, **kwargs)
         repeated.elapsed = type(response.elapsed)(seconds=time.perf_counter() - started)
@@ -90,7 +92,7 @@ class _Repeat:
 
     def _refusal(self, response: Any) -> Refusal:
         status, statuses = response.status_code, self.source.unauthorized_statuses
-        telling = has_telling_body(status, response.headers, statuses)
+        telling = has_telling_body(status, response.headers, statuses) and is_short(response)
         body = response.content if telling else b""
         return refusal(status, response.headers, body, statuses)
 
@@ -113,14 +115,17 @@ class _HttpxFlows(TokenAuth):
     """See ``httpx.Auth``: each flow yields a request and is sent the response to it."""
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        if _WITHHELD in request.extensions:
+            _keep_out((yield request))
+            return
         check_url(str(request.url), self.hosts)
         rewind = _rewinder(request)
         credential = self.source.credential()
         put(credential, request)
         response = yield request
-        if self._wants_body(response):
-            response.read()
-        refused = self._refusal(response, credential)
+        _keep_out(response)
+        telling = self._wants_body(response) and read_start(response)
+        refused = self._refusal(response, credential, telling)
         if refused is Refusal.NO:
             return
         renewed = self.source.renewed(credential, refused)
@@ -129,21 +134,26 @@ class _HttpxFlows(TokenAuth):
         if renewed is None or not (again.stream is not request.stream or rewind()):
             return
         put(renewed, again)
+        if not read_start(response):
+            cut(response)
         response = yield again
-        if self._wants_body(response):
-            response.read()
-        if self._refusal(response, renewed) is not Refusal.NO:
+        _keep_out(response)
+        telling = self._wants_body(response) and read_start(response)
+        if self._refusal(response, renewed, telling) is not Refusal.NO:
             self.source.refused_again(renewed)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        if _WITHHELD in request.extensions:
+            _keep_out((yield request))
+            return
         check_url(str(request.url), self.hosts)
         rewind = _rewinder(request)
         credential = await self.source.acredential()
         put(credential, request)
         response = yield request
-        if self._wants_body(response):
-            await response.aread()
-        refused = self._refusal(response, credential)
+        _keep_out(response)
+        telling = self._wants_body(response) and await aread_start(response)
+        refused = self._refusal(response, credential, telling)
         if refused is Refusal.NO:
             return
         renewed = await self.source.arenewed(credential, refused)
@@ -152,10 +162,12 @@ class _HttpxFlows(TokenAuth):
         if renewed is None or not (again.stream is not request.stream or rewind()):
             return
         put(renewed, again)
+        if not await aread_start(response):
+            cut(response)
         response = yield again
-        if self._wants_body(response):
-            await response.aread()
-        if self._refusal(response, renewed) is not Refusal.NO:
+        _keep_out(response)
+        telling = self._wants_body(response) and await aread_start(response)
+        if self._refusal(response, renewed, telling) is not Refusal.NO:
             self.source.refused_again(renewed)
 
     def _wants_body(self, response: Any) -> bool:
@@ -163,12 +175,20 @@ class _HttpxFlows(TokenAuth):
             response.status_code, response.headers, self.source.unauthorized_statuses
         )
 
-    def _refusal(self, response: Any, credential: Credential) -> Refusal:
+    def _refusal(self, response: Any, credential: Credential, telling: bool) -> Refusal:
         if not credential.is_in(response.request.headers):
             return Refusal.NO
-        body = response.content if self._wants_body(response) else b""
+        body = response.content if telling else b""
         statuses = self.source.unauthorized_statuses
         return refusal(response.status_code, response.headers, body, statuses)
+
+
+def _keep_out(response: Any) -> None:
+    """A redirect that the caller follows by hand, ``send(response.next_request)``, passes here like
+    a new request: where httpx has taken the token off it, it gets none."""
+    following = response.next_request
+    if following is not None and "Authorization" not in following.headers:
+        following.extensions[_WITHHELD] = True
 
 
 def _rewinder(request: Any) -> Callable[[], bool]:

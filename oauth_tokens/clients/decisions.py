@@ -108,7 +108,7 @@ def _of_body(status: int, body: bytes) -> Refusal | None:
         return None
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = {"message": body[:1000].decode(errors="replace")} if status >= 400 else {}
     if isinstance(content, list) and content:
         content = content[0]  # Salesforce

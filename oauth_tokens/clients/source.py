@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -17,7 +18,12 @@ from .decisions import Refusal
 
 #: Seconds for which a token set that was refused right after its refresh is not refreshed again.
 HOPELESS_FOR = 60.0
-_HOPELESS_KEPT = 1024
+#: Refused token sets of one grant that a process has refreshed within ``HOPELESS_FOR``. An API that
+#: refuses each once and takes the repetition would cause a refresh with every request.
+MAX_RENEWALS = 3
+#: Seconds for which a row is used without looking whether the user has disconnected meanwhile.
+HELD_FOR = 60.0
+_GRANTS_KEPT = 1024
 
 
 class Row(Protocol):
@@ -27,7 +33,9 @@ class Row(Protocol):
     status: str
     version: int
     grant_id: UUID
+    last_refreshed_at: datetime | None
 
+    def now(self) -> datetime: ...
     @property
     def needs_refresh(self) -> bool: ...
     @property
@@ -54,6 +62,8 @@ class Credential:
 #: Grants whose token set of that version was refused although a refresh had just brought it, and
 #: until when (monotonic). The API has something else against these requests.
 _hopeless: dict[UUID, tuple[int, float]] = {}
+#: When (monotonic) which versions of a grant were refreshed because an API had refused them.
+_renewals: dict[UUID, dict[int, float]] = {}
 
 
 class Source:
@@ -72,13 +82,17 @@ class Source:
         self._get_valid = get_valid
         self._aget_valid = aget_valid
         self._held: Row | None = None
+        self._held_until = 0.0
 
     def row(self) -> Row:
-        """The row held, or a valid one: no query while it is fresh. Raises: as get_valid()."""
-        held = self._held
-        if held is None or not is_fresh(held):
+        """The row held, or a valid one: no query for ``HELD_FOR`` while it is fresh.
+
+        Raises: as get_valid().
+        """
+        held = self._usable()
+        if held is None:
             try:
-                held = self._held = self._get_valid()
+                held = self._hold(self._get_valid())
             except SynchronousOnlyOperation:
                 raise SynchronousOnlyOperation(
                     "The token has to be read or refreshed, which blocks. In async code use "
@@ -88,10 +102,16 @@ class Source:
 
     async def arow(self) -> Row:
         """See row()."""
+        return self._usable() or self._hold(await self._aget_valid())
+
+    def _usable(self) -> Row | None:
         held = self._held
-        if held is None or not is_fresh(held):
-            held = self._held = await self._aget_valid()
-        return held
+        timely = time.monotonic() < self._held_until
+        return held if held is not None and timely and is_fresh(held) else None
+
+    def _hold(self, row: Row) -> Row:
+        self._held, self._held_until = row, time.monotonic() + HELD_FOR
+        return row
 
     def credential(self) -> Credential:
         """What the next request is to carry. Raises: as get_valid()."""
@@ -113,9 +133,10 @@ class Source:
             return None
         row = self._get_valid()
         if _is_of(row, refused):
+            if _is_enough(row, refused, refusal):
+                return None
             row.report_unauthorized(refused.version)
-        self._held = row
-        return _credential(row)
+        return _credential(self._hold(row))
 
     async def arenewed(self, refused: Credential, refusal: Refusal) -> Credential | None:
         """See renewed()."""
@@ -123,13 +144,14 @@ class Source:
             return None
         row = await self._aget_valid()
         if _is_of(row, refused):
+            if _is_enough(row, refused, refusal):
+                return None
             await row.areport_unauthorized(refused.version)
-        self._held = row
-        return _credential(row)
+        return _credential(self._hold(row))
 
     def refused_again(self, renewed: Credential) -> None:
         """What :meth:`renewed` brought was refused as well: its next refusals are left alone."""
-        if len(_hopeless) >= _HOPELESS_KEPT:
+        if len(_hopeless) >= _GRANTS_KEPT:
             _hopeless.clear()
         _hopeless[renewed.grant_id] = (renewed.version, time.monotonic() + HOPELESS_FOR)
 
@@ -166,3 +188,22 @@ def _credential(row: Row) -> Credential:
 
 def _is_of(row: Row, refused: Credential) -> bool:
     return row.grant_id == refused.grant_id and row.version <= refused.version
+
+
+def _is_enough(row: Row, refused: Credential, refusal: Refusal) -> bool:
+    """Whether the grant has been refreshed often enough of late; else one more is counted."""
+    last = row.last_refreshed_at
+    recently = last is not None and (row.now() - last).total_seconds() < HOPELESS_FOR
+    if refusal is Refusal.MAYBE and recently:
+        # By another process perhaps. An API that does not name the token has something else
+        # against these requests.
+        return True
+    now = time.monotonic()
+    known = _renewals.get(refused.grant_id, {})
+    recent = {version: at for version, at in known.items() if now - at < HOPELESS_FOR}
+    if refused.version not in recent and len(recent) >= MAX_RENEWALS:
+        return True
+    if len(_renewals) >= _GRANTS_KEPT:
+        _renewals.clear()
+    _renewals[refused.grant_id] = {**recent, refused.version: now}
+    return False

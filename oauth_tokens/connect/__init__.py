@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,7 +20,6 @@ from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 from oauthlib.oauth2 import WebApplicationClient
 
-from ..exceptions import OAuthTokenError
 from ..models import OAuthToken, PendingRevocation
 from ..providers.base import Provider
 from ..providers.registry import get_provider, resolve_provider
@@ -34,7 +33,7 @@ from .failure import Cause, ConnectFailed, Started, rejected, stale
 
 logger = logging.getLogger("oauth_tokens")
 
-__all__ = ["Cause", "ConnectFailed", "Connected", "Started", "complete", "start"]
+__all__ = ["Cause", "ConnectFailed", "Connected", "Started", "check_scope", "complete", "start"]
 
 SESSION_KEY = "oauth_tokens_started"
 #: Authorization requests kept in one session (tabs, providers), and seconds that each is good for.
@@ -87,13 +86,7 @@ def start(
     """
     provider = resolve_provider(provider_name, variables=variables, redirected=False)
     asked = sorted(set(scope))
-    if len(asked) > _MAX_SCOPES or not all(_SCOPE_TOKEN.fullmatch(token) for token in asked):
-        raise ConnectFailed(
-            "scope holds something that is no scope (RFC 6749 section 3.3).",
-            cause=Cause.REJECTED,
-            code="invalid_scope",
-            provider=provider.name,
-        )
+    check_scope(provider.name, asked)
     wanted = sorted({*provider.scope, *_granted(user, provider.name), *asked})
     state = secrets.token_urlsafe(32)
     verifier: str | None = None
@@ -123,6 +116,19 @@ def start(
     return url
 
 
+def check_scope(provider_name: str, asked: Collection[str]) -> None:
+    """Raises:
+    ConnectFailed: ``asked`` is not made of scope tokens, or of far too many.
+    """
+    if len(asked) > _MAX_SCOPES or not all(_SCOPE_TOKEN.fullmatch(token) for token in asked):
+        raise ConnectFailed(
+            "scope holds something that is no scope (RFC 6749 section 3.3).",
+            cause=Cause.REJECTED,
+            code="invalid_scope",
+            provider=provider_name,
+        )
+
+
 @sensitive_variables()
 def complete(session: SessionBase, user: Any, provider_name: str, answer: QueryDict) -> Connected:
     """Take the authorization response (RFC 6749 section 4.1.2) and store what it is good for.
@@ -135,6 +141,8 @@ def complete(session: SessionBase, user: Any, provider_name: str, answer: QueryD
         ProviderMisconfigured, ProviderUnavailable: the provider cannot be used.
     """
     started = _take(session, user, provider_name, answer)
+    # False for a session that is kept in a cookie: the server cannot tell whether it has ended.
+    tells = _exists(session)
     try:
         granted = "error" not in answer
         started = _with_redirected(get_provider(provider_name), started, answer, granted)
@@ -149,7 +157,11 @@ def complete(session: SessionBase, user: Any, provider_name: str, answer: QueryD
             account_id, account_label = find_account(
                 provider, started, token_set, {"response": body, "redirect": answer}, sent_at
             )
-        except OAuthTokenError:
+            if tells and not _exists(session):
+                # Logged out meanwhile: REVOKE_ON_LOGOUT has promised that nothing stays behind.
+                session.modified = False  # nor is it to be saved
+                raise stale("session_ended", provider.name)
+        except Exception:
             _give_back(user, provider, started, token_set)
             raise
     except ConnectFailed as error:
@@ -236,6 +248,10 @@ def _take(session: SessionBase, user: Any, provider_name: str, answer: QueryDict
     if time.time() - started.at > MAX_AGE:
         raise stale("expired_state", provider_name)
     return started
+
+
+def _exists(session: SessionBase) -> bool:
+    return session.exists(session.session_key or "")
 
 
 # Answers

@@ -26,12 +26,15 @@ ADDRESSES = (
     *("revocation_endpoint", "introspection_endpoint", "userinfo_endpoint", "long_lived_endpoint"),
 )
 KNOWN = tuple(f.name for f in fields(Description) if f.name != "name")
+#: Those that jwks verifies, and those where TLS stands for the signature.
+ID_TOKEN_ALGORITHMS = (*ALGORITHMS, "Ed25519", "Ed448", "HS256", "HS384", "HS512")
 #: What a description may build upon.
 BASES = ("preset", "social_core_backend")
 _CHOICES = {
     "token_endpoint_auth_method": ("", *AUTH_METHODS),
     "revocation_auth_method": ("", "bearer", *AUTH_METHODS),
     "token_endpoint_auth_signing_alg": ("", *ALGORITHMS),
+    "id_token_signed_response_alg": ("", *ID_TOKEN_ALGORITHMS),
 }
 _PREVIOUS_CLIENT = (
     *("client_id", "client_secret", "token_endpoint_auth_method"),

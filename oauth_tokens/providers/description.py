@@ -84,7 +84,8 @@ class Description:
     private_key_id: str = ""
     """The ``kid`` under which the provider knows it."""
     client_assertion_audience: str = ""
-    """``aud`` of private_key_jwt; "" means the token endpoint. Some want the issuer."""
+    """``aud`` of private_key_jwt; "" means the issuer, without one the token endpoint. Okta wants
+    the token endpoint."""
     secret_as_username: bool = False
     """Stripe wants the secret as the user name of HTTP Basic, and no password."""
     basic_encoding: Literal["form", "none"] = "form"
@@ -231,7 +232,8 @@ class Description:
     # Who it is
     account_id_from: str = ""
     """"id_token.sub", "response.team.id", "userinfo.id", "redirect.realmId" or
-    "url_variables.subdomain"; "" where one account is enough."""
+    "url_variables.subdomain"; "" where one account is enough. What comes from redirect or
+    url_variables is the user's own claim, for telling accounts apart: authorize nothing by it."""
     account_label_from: str = ""
     """As account_id_from; for people to read."""
 

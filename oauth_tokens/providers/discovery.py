@@ -134,7 +134,7 @@ def addresses(issuer: str) -> list[str]:
 def verified(provider: Provider, body: bytes) -> dict[str, Any]:
     try:
         metadata = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         metadata = None
     if not isinstance(metadata, dict) or metadata.get("issuer") != provider.issuer:
         # RFC 8414 section 3.3: it must be identical, or someone else speaks for the issuer.

@@ -200,7 +200,10 @@ class Requests(Description):
             params["client_assertion_type"] = CLIENT_ASSERTION_TYPE
             params["client_assertion"] = client_assertion(
                 client_id=self.client_id,
-                audience=self.client_assertion_audience or self._endpoint("token_endpoint"),
+                # Metadata may name the token endpoint of another server: RFC 7523 section 3.
+                audience=self.client_assertion_audience
+                or self.issuer
+                or self._endpoint("token_endpoint"),
                 private_key=self.private_key,
                 key_id=self.private_key_id,
                 algorithm=self.token_endpoint_auth_signing_alg,

@@ -10,6 +10,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -18,8 +19,8 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods
 
-from ..connect import complete, start
-from ..exceptions import OAuthTokenError
+from ..connect import check_scope, complete, start
+from ..exceptions import OAuthTokenError, scope_signature
 from ..providers.registry import get_provider, provider_names
 from ..words import Connection, display_name, without_secrets
 from .address import given_variables
@@ -54,14 +55,20 @@ def connect(request: HttpRequest, provider: str) -> HttpResponse:
     """Send the user to the provider.
 
     Query: ``next``, where to go in the end; ``scope``, scopes to ask for beyond the usual ones; and
-    values for the provider's ``url_variables``, which the user is asked for where they are missing.
+    values for the provider's ``url_variables``. The user is asked about a scope and values that do
+    not come with a ``signature`` (:func:`~oauth_tokens.exceptions.scope_signature`).
     """
-    asked = request.GET.get("scope", "").replace(",", " ").split()
-    if asked and request.headers.get("Sec-Fetch-Site") == "cross-site":
-        # A provider may consent by itself: another site must not choose what it consents to.
-        return more_page(request, display_name(provider), asked)
+    scope = request.GET.get("scope", "")
+    asked = scope.replace(",", " ").split()
+    # A provider may consent by itself: another site must not choose what it consents to. After a
+    # login on the way, no header tells where the user came from.
+    agreed = _signed(request, scope_signature(provider, scope, str(request.user.pk)))
     try:
-        variables = given_variables(request, get_provider(provider), _known(request, provider))
+        described = get_provider(provider)
+        check_scope(provider, asked)
+        if asked and not agreed and not _named_here(request, provider, scope):
+            return more_page(request, provider, asked)
+        variables = given_variables(request, described, _known(request, provider), agreed)
         if isinstance(variables, HttpResponse):
             return variables
         url = start(
@@ -154,6 +161,16 @@ def next_url(request: HttpRequest) -> str:
     ):
         return wanted
     return reverse("oauth_tokens:connections")
+
+
+def _named_here(request: HttpRequest, provider: str, scope: str) -> bool:
+    """Whether this site's own code names ``scope``, for a user who is not sent by another site."""
+    elsewhere = request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return not elsewhere and _signed(request, scope_signature(provider, scope))
+
+
+def _signed(request: HttpRequest, signature: str) -> bool:
+    return constant_time_compare(request.GET.get("signature", ""), signature)
 
 
 def _known(request: HttpRequest, provider: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
+from ..exceptions import scope_signature
 from ..providers.base import Provider
 from ..providers.variables import InvalidVariable, UrlVariable
 
@@ -48,27 +49,29 @@ def asked_for(provider: Provider) -> dict[str, UrlVariable]:
 
 
 def given_variables(
-    request: HttpRequest, provider: Provider, known: dict[str, str]
+    request: HttpRequest, provider: Provider, known: dict[str, str], agreed: bool
 ) -> dict[str, str] | HttpResponse:
     """The values that ``request`` brings for the variables of ``provider``, or the page that asks.
 
-    Nobody is asked where there is no choice. Who comes from another site is asked in any case: it
-    must not choose on whose server the user consents.
+    Nobody is asked where there is no choice. Values that this user has not agreed to are asked
+    about in any case: another site must not choose on whose server the user consents.
 
     Arguments:
         known: values of the connection that there is already, to begin with.
+        agreed: whether the request is one that a page of ours has given this user to send.
     """
     wanted = asked_for(provider)
     settled = {name: _settled(variable, known) for name, variable in wanted.items()}
     given = {name: request.GET[name] for name in wanted if name in request.GET}
-    cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
     if not given and all(settled.values()):
         return settled
     form = AddressForm(provider, {**settled, **given} if given else None, initial=known)
-    if form.is_valid() and not cross_site:
+    if form.is_valid() and agreed:
         values: dict[str, str] = form.cleaned_data
         return values
     kept = {key: request.GET[key] for key in ("next", "scope") if key in request.GET}
+    user = str(request.user.pk)
+    kept["signature"] = scope_signature(provider.name, kept.get("scope", ""), user)
     context = {"name": provider.display_name, "form": form, "kept": kept}
     return render(request, "oauth_tokens/address.html", context, status=400 if form.errors else 200)
 

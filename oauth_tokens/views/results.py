@@ -14,7 +14,13 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from ..connect import Cause, ConnectFailed
-from ..exceptions import OAuthTokenError, ProviderMisconfigured, RefreshFailed, connect_url
+from ..exceptions import (
+    OAuthTokenError,
+    ProviderMisconfigured,
+    RefreshFailed,
+    connect_url,
+    scope_signature,
+)
 from ..providers.registry import provider_names
 from ..words import display_name
 
@@ -68,14 +74,15 @@ def missing_page(
     )
 
 
-def more_page(request: HttpRequest, name: str, scopes: list[str]) -> HttpResponse:
-    """Another site has sent the user here to allow more than usual: they decide."""
+def more_page(request: HttpRequest, provider: str, scopes: list[str]) -> HttpResponse:
+    """Somebody has sent the user here to allow more than usual: they decide."""
+    query = {key: request.GET[key] for key in ("next", "scope") if key in request.GET}
     return result_page(
         request,
         status=200,
-        title=_("Allow more at %(name)s?") % {"name": name},
+        title=_("Allow more at %(name)s?") % {"name": display_name(provider)},
         text=_("You will be asked to allow: %(scopes)s.") % {"scopes": ", ".join(scopes)},
-        links=[Link(_("Continue"), request.get_full_path())],
+        links=[Link(_("Continue"), _agreed_url(request, provider, query))],
     )
 
 
@@ -93,7 +100,7 @@ def problem_page(
         return _unknown_page(request, provider)
     if isinstance(error, ProviderMisconfigured):
         logger.error("%s", error)
-    again = again or _again(provider, error)
+    again = again or _again(request, provider, error)
     cause = error.cause if isinstance(error, ConnectFailed) else None
     links = [Link(_("Try again"), again)]
     if cause is Cause.DENIED:
@@ -140,13 +147,19 @@ def set_retry_after(response: HttpResponse, error: RefreshFailed) -> None:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after))
 
 
-def _again(provider: str, error: OAuthTokenError) -> str:
-    url = connect_url(provider) or ""
+def _again(request: HttpRequest, provider: str, error: OAuthTokenError) -> str:
     started = error.started if isinstance(error, ConnectFailed) else None
     if started is None:
-        return url
+        return connect_url(provider) or ""
     query = {"next": started.next_url, "scope": " ".join(started.asked), **started.variables}
-    return f"{url}?{urlencode({key: value for key, value in query.items() if value})}"
+    return _agreed_url(request, provider, {key: value for key, value in query.items() if value})
+
+
+def _agreed_url(request: HttpRequest, provider: str, query: dict[str, str]) -> str:
+    """The connect page, which asks this user about nothing that is in ``query``."""
+    user = str(request.user.pk)
+    signature = scope_signature(provider, query.get("scope", ""), user)
+    return f"{connect_url(provider)}?{urlencode({**query, 'signature': signature})}"
 
 
 def _unknown_page(request: HttpRequest, provider: str) -> HttpResponse:

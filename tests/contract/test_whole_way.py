@@ -12,7 +12,11 @@ from django.test import Client
 from django.utils import timezone
 
 from oauth_tokens import OAuthToken
-from oauth_tokens.exceptions import ProviderMisconfigured, ReauthenticationRequired
+from oauth_tokens.exceptions import (
+    ProviderMisconfigured,
+    ReauthenticationRequired,
+    scope_signature,
+)
 from tests.contract.dialect import CODE, DIALECTS, Dialect
 from tests.contract.stand_in import WRONG_SECRET, Conversation
 
@@ -27,7 +31,9 @@ def _signed_in(client: Client, user: AbstractUser) -> None:
 def connect(client: Client, conversation: Conversation) -> OAuthToken:
     """Consent, as a user does who has been asked for the variables already."""
     dialect = conversation.dialect
-    start = client.get(f"/oauth/{dialect.name}/connect/", dialect.variables)
+    signature = scope_signature(dialect.name, "", client.session["_auth_user_id"])
+    form = {**dialect.variables, "signature": signature}
+    start = client.get(f"/oauth/{dialect.name}/connect/", form)
     assert start.status_code == 302, start.content
     location = start["Location"]
     assert location.startswith(f"{dialect.authorize}?")

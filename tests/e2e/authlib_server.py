@@ -200,7 +200,7 @@ class Introspection(IntrospectionEndpoint):
 
 class Assertion(JWTBearerClientAssertion):
     def get_audiences(self) -> list[str]:
-        return [f"{request.host_url}token"]
+        return [request.host_url.rstrip("/")]
 
     def validate_jti(self, claims: Any, jti: str) -> bool:
         fresh = jti not in SEEN_JTI

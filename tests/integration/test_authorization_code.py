@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from oauth_tokens import OAuthToken
+from oauth_tokens.exceptions import scope_signature
 from tests.support.provider import Provider
 
 CONNECT = "/oauth/acme/connect/"
@@ -84,7 +85,7 @@ def test_two_tabs_do_not_disturb_each_other(browser: Client, user: AbstractUser)
 
 
 def test_scopes_on_top_are_asked_for(browser: Client, user: AbstractUser) -> None:
-    url = start(browser, scope="files")
+    url = start(browser, scope="files", signature=scope_signature("acme", "files"))
     assert {"files"} <= set(query_of(url)["scope"].split())
     come_back(browser, consent(url))
     assert "files" in user.oauth_tokens.get_valid("acme", scopes=["files"]).scopes

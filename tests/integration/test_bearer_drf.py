@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AbstractUser, AnonymousUser
+from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from django.urls import path
 from pytest_django import Settings
@@ -44,6 +45,17 @@ class Writing(Projects):
     required_scopes = ["write"]
 
 
+class Open(Projects):
+    required_scopes = []
+
+
+class Forgetful(APIView):
+    permission_classes = [HasScopes]
+
+    def get(self, request: Any) -> Response:
+        raise AssertionError
+
+
 class Anybody(APIView):
     def get(self, request: Any) -> Response:
         return Response({"anonymous": isinstance(request.user, AnonymousUser)})
@@ -71,6 +83,8 @@ def api(issuer: Issuer, settings: Settings) -> Client:
         urlpatterns = [
             path("projects/", Projects.as_view(**first)),
             path("writing/", Writing.as_view(**first)),
+            path("open/", Open.as_view(**first)),
+            path("forgetful/", Forgetful.as_view(**first)),
             path("either/", Projects.as_view(**second)),
             path("anybody/", Anybody.as_view(**first)),
             path("function/", function),
@@ -173,3 +187,19 @@ def test_subclasses_have_validators_of_their_own() -> None:
 def test_a_client_that_acts_for_itself_is_someone() -> None:
     user = TokenUser(Bearer("", frozenset(), "robot", None, {}))
     assert (user.pk, user.username, user.is_authenticated) == ("robot", "robot", True)
+
+
+def test_a_user_whom_introspection_names_is_someone() -> None:
+    alice = TokenUser(Bearer("", frozenset(), "app", None, {"username": "alice"}))
+    assert (alice.pk, alice.username) == ("alice", "alice")
+    alice = TokenUser(Bearer("7", frozenset(), "app", None, {"username": "alice"}))
+    assert (alice.pk, alice.username) == ("7", "alice")
+    odd = TokenUser(Bearer("7", frozenset(), "app", None, {"username": 1}))
+    assert odd.username == "7"
+
+
+def test_a_view_says_which_scopes_it_requires(api: Client, issuer: Issuer) -> None:
+    headers = bearing(issuer.token("read"))
+    assert api.get("/open/", headers=headers).status_code == 200
+    with pytest.raises(ImproperlyConfigured, match="required_scopes on Forgetful"):
+        api.get("/forgetful/", headers=headers)

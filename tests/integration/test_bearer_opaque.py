@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from oauth_tokens import jwks
 from oauth_tokens.bearer import BearerError, Validator
-from oauth_tokens.bearer.introspection import MAX_ANSWERS
+from oauth_tokens.bearer.introspection import MAX_ANSWERS, RETRY_AFTER
 from tests.support import jwt_fixtures
 from tests.support.jwt_server import AUDIENCE, Issuer
+from tests.support.processes import wait_until
 from tests.support.servers import free_port
 from tests.support.toolkit_server import API, CLIENT, Toolkit
 
@@ -130,6 +133,7 @@ def test_what_is_asked(issuer: Issuer) -> None:
         ({"active": True, "typ": "Refresh"}, "access token"),
         ({"active": True, "cnf": {"jkt": "x"}}, "bound"),
         ({"active": True, "exp": "soon"}, "exp"),
+        ({"active": True, "sub": 42, "username": "alice"}, "subject"),
     ],
 )
 def test_tokens_that_are_not_valid_here(issuer: Issuer, answer: dict[str, Any], words: str) -> None:
@@ -163,6 +167,44 @@ def test_nothing_is_known_of_a_token_while_the_endpoint_errs(
     error = refused(telling(issuer, timeout=0.3), "opaque")
     assert error.status == 503
     assert error.headers("api") == {"Cache-Control": "no-store", "Retry-After": "5"}
+
+
+def test_an_endpoint_that_hangs_is_left_alone_for_a_while(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = 0.0
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + passed)
+    monkeypatch.setattr("oauth_tokens.bearer.introspection.time", clock)
+    validator = telling(issuer, timeout=0.3)
+    issuer.misbehave("introspect", "hang")
+    for token in ("first", "second", "third"):
+        error = refused(validator, token)
+        assert (error.status, error.retry_after) == (503, RETRY_AFTER)
+    assert len(issuer.requests("introspect")) == 1
+    passed += RETRY_AFTER
+    refused(validator, "first")
+    refused(validator, "second")
+    assert len(issuer.requests("introspect")) == 2
+    issuer.reset()
+    issuer.introspect(active=True)
+    passed += RETRY_AFTER
+    for _ in range(2):
+        validator.check("opaque")
+    assert len(issuer.requests("introspect")) == 2
+
+
+def test_after_the_pause_one_asks(issuer: Issuer) -> None:
+    issuer.misbehave("introspect", "hang")
+    validator = telling(issuer, timeout=1)
+    introspection: Any = validator._introspection
+    introspection._paused_until = time.monotonic()
+    probing = threading.Thread(target=refused, args=(validator, "first"))
+    probing.start()
+    wait_until(lambda: len(issuer.requests("introspect")) == 1)
+    refused(validator, "second")
+    assert probing.is_alive()
+    probing.join()
+    assert len(issuer.requests("introspect")) == 1
 
 
 def test_nobody_is_asked_about_a_huge_token(issuer: Issuer) -> None:

@@ -125,6 +125,7 @@ def test_the_header_comes_first(challenge: str) -> None:
         ({"type": "client_error", "status": 401}, ""),
         (["odd"], ""),
         (b"{not json", ""),
+        (b"[" * 60000, ""),
     ],
 )
 def test_a_401_that_says_nothing_may_be_about_the_token(body: Any, challenge: str) -> None:

@@ -13,6 +13,7 @@ from django.test import Client
 
 from oauth_tokens import OAuthToken, TokenEvent
 from oauth_tokens.connect import SESSION_KEY
+from oauth_tokens.exceptions import scope_signature
 from tests.support.consent import CALLBACK, begin, changed, connect, consent, exchanges, parameters
 from tests.support.provider import Provider
 from tests.support.token_endpoint import CLIENT_ID, CLIENT_SECRET
@@ -23,6 +24,12 @@ CONNECTIONS = "/oauth/"
 @pytest.fixture(autouse=True)
 def _signed_in(client: Client, user: AbstractUser, provider: Provider) -> None:
     client.force_login(user)
+
+
+def asked(scope: str, **more: str) -> str:
+    """The query of a link with which this site itself asks for ``scope``."""
+    signature = scope_signature("acme", scope)
+    return "?" + urlencode({"scope": scope, "signature": signature, **more})
 
 
 # The way there and back
@@ -80,7 +87,7 @@ def test_scopes_already_granted_are_asked_for_again(
     client: Client, user: AbstractUser, provider: Provider
 ) -> None:
     user.oauth_tokens.store("acme", provider.issue(scope="calendar"))
-    sent = parameters(begin(client, "?scope=drive,contacts+drive"))
+    sent = parameters(begin(client, asked("drive,contacts drive")))
     assert sent["scope"].split() == ["calendar", "contacts", "drive", "email", "profile"]
 
 
@@ -96,7 +103,7 @@ def test_scopes_that_were_not_granted_do_not_send_the_user_round_in_circles(
     client: Client, provider: Provider
 ) -> None:
     provider.configure(override={"scope": "profile email"})
-    answer = connect(client, "?scope=drive&next=/needs-drive/")
+    answer = connect(client, asked("drive", next="/needs-drive/"))
     assert answer.status_code == 200
     page = answer.content.decode()
     assert "Not allowed: drive" in page

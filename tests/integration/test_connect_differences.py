@@ -4,6 +4,7 @@ an hour, parameters out of the redirect, credentials that change."""
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from oauth_tokens import OAuthToken
-from oauth_tokens.exceptions import ProviderMisconfigured, ReauthenticationRequired
+from oauth_tokens.exceptions import ProviderMisconfigured, ReauthenticationRequired, scope_signature
 from oauth_tokens.models import PendingRevocation
 from oauth_tokens.upkeep import revoke_pending
 from tests.support.recorder import Recorder, Sent
@@ -62,8 +63,17 @@ def come_back(client: Client, authorization_url: str, **more: str) -> HttpRespon
     return response
 
 
-def connect(client: Client, query: str = "", **more: str) -> HttpResponse:
-    answer = client.get(CONNECT + query)
+def submit(client: Client, page: HttpResponse, **values: str) -> HttpResponse:
+    """Fill in the form that asks for what an address needs."""
+    fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', page.content.decode()))
+    response: HttpResponse = client.get(CONNECT, {**fields, **values})
+    return response
+
+
+def connect(client: Client, form: dict[str, str] | None = None, **more: str) -> HttpResponse:
+    answer: HttpResponse = client.get(CONNECT, form)
+    if form:
+        answer = submit(client, answer)
     assert answer.status_code == 302, answer.content.decode()
     return come_back(client, answer["Location"], **more)
 
@@ -96,7 +106,8 @@ def tenants(server: Recorder, describe: Configure) -> None:
 
 @pytest.mark.usefixtures("tenants")
 def test_the_user_is_asked_for_what_the_address_needs(client: Client) -> None:
-    page = client.get(CONNECT, {"next": "/wanted/", "scope": "a b"})
+    signed = {"scope": "a b", "signature": scope_signature("acme", "a b")}
+    page = client.get(CONNECT, {"next": "/wanted/", **signed})
     text = page.content.decode()
     assert page.status_code == 200
     assert "Your &lt;b&gt;company&lt;/b&gt;" in text
@@ -109,7 +120,8 @@ def test_the_user_is_asked_for_what_the_address_needs(client: Client) -> None:
 def test_the_whole_life_at_an_address_of_ones_own(
     client: Client, user: AbstractUser, server: Recorder
 ) -> None:
-    answer = client.get(CONNECT, {"tenant": " One ", "next": "/wanted/"})
+    page = client.get(CONNECT, {"next": "/wanted/"})
+    answer = submit(client, page, tenant=" One ")
     assert answer["Location"].startswith(f"{server.url}/one/authorize?")
     assert come_back(client, answer["Location"])["Location"] == "/wanted/"
     token = user.oauth_tokens.get_valid("acme")
@@ -125,8 +137,8 @@ def test_the_whole_life_at_an_address_of_ones_own(
 def test_two_addresses_are_two_accounts(
     client: Client, user: AbstractUser, server: Recorder
 ) -> None:
-    connect(client, "?tenant=one")
-    connect(client, "?tenant=two")
+    connect(client, {"tenant": "one"})
+    connect(client, {"tenant": "two"})
     assert sorted(user.oauth_tokens.values_list("account_id", flat=True)) == ["one", "two"]
     user.oauth_tokens.get_valid("acme", account="two").refresh()
     assert len(server.of("/one/token")) == 1
@@ -135,7 +147,7 @@ def test_two_addresses_are_two_accounts(
 
 @pytest.mark.usefixtures("tenants")
 def test_connecting_again_begins_with_what_is_known(client: Client) -> None:
-    connect(client, "?tenant=two")
+    connect(client, {"tenant": "two"})
     page = client.get(CONNECT)
     assert page.status_code == 200
     assert 'value="two"' in page.content.decode()
@@ -157,11 +169,23 @@ def test_a_value_that_leads_elsewhere_is_asked_for_again(
 
 
 @pytest.mark.usefixtures("tenants")
-def test_another_site_does_not_choose_the_server(client: Client) -> None:
-    page = client.get(CONNECT, {"tenant": "one"}, headers={"Sec-Fetch-Site": "cross-site"})
+@pytest.mark.parametrize("origin", ["cross-site", "same-origin"])
+def test_nobody_else_chooses_the_server(
+    client: Client, django_user_model: type[AbstractUser], origin: str
+) -> None:
+    """Not even with the form that they were given themselves, and on the way of a login."""
+    other = Client()
+    other.force_login(django_user_model.objects.create_user("mallory"))
+    theirs = dict(
+        re.findall(r'name="(signature)" value="([^"]+)"', other.get(CONNECT).content.decode())
+    )
+    assert theirs
+    query = {"tenant": "one", **theirs}
+    assert other.get(CONNECT, query).status_code == 302
+    page = client.get(CONNECT, query, headers={"Sec-Fetch-Site": origin})
     assert page.status_code == 200
     assert 'value="one"' in page.content.decode()
-    assert client.get(CONNECT, {"tenant": "one"}).status_code == 302
+    assert submit(client, page).status_code == 302
 
 
 def test_nobody_is_asked_where_there_is_no_choice(
@@ -174,7 +198,7 @@ def test_nobody_is_asked_where_there_is_no_choice(
     )
     assert connect(client).status_code == 302
     assert len(server.of("/eu/login/token")) == 1
-    assert connect(client, "?domain=test").status_code == 302
+    assert connect(client, {"domain": "test"}).status_code == 302
     assert connect(client).status_code == 302
     # The second time it stays with what the user has.
     assert len(server.of("/eu/test/token")) == 2
@@ -215,7 +239,7 @@ def test_a_token_that_cannot_be_used_is_given_back_where_it_came_from(
         account_id_from="response.missing",
     )
     server.answers["/one/revoke"] = (503, {})
-    assert connect(client, "?tenant=one").status_code == 502
+    assert connect(client, {"tenant": "one"}).status_code == 502
     pending = PendingRevocation.objects.get()
     assert pending.url_variables == {"tenant": "one"}
     server.answers["/one/revoke"] = {}
@@ -410,7 +434,7 @@ def test_what_is_kept_goes_into_the_refresh_and_the_revocation(
         previous_clients=[{"client_id": "old", "client_secret": "old-secret"}],
     )
     server.answers.update({"/token": tokens(), "/one/revoke": {}})
-    connect(client, "?tenant=one", device_id="d-1")
+    connect(client, {"tenant": "one"}, device_id="d-1")
     OAuthToken.objects.update(client_id="old")
     user.oauth_tokens.get_valid("acme").refresh()
     assert server.of("/token")[-1].form["device_id"] == "d-1"
@@ -426,7 +450,7 @@ def test_a_deleted_users_token_is_given_back_where_it_came_from(
 ) -> None:
     describe(revocation_endpoint=f"{server.url}/{{tenant}}/revoke", url_variables=["tenant"])
     server.answers.update({"/token": tokens(), "/one/revoke": {}})
-    connect(client, "?tenant=one")
+    connect(client, {"tenant": "one"})
     user.delete()
     PendingRevocation.objects.update(retry_at=timezone.now())
     revoke_pending()

@@ -12,7 +12,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from oauth_tokens import OAuthToken
-from oauth_tokens.exceptions import ProviderMisconfigured
+from oauth_tokens.exceptions import ProviderMisconfigured, connect_url
 from oauth_tokens.providers.registry import resolve_provider
 from oauth_tokens.transport import TransportError
 from tests.support.neighbours import (  # noqa: F401 - fixtures
@@ -101,7 +101,7 @@ def test_connecting_on_our_pages_finds_the_same_row(
 ) -> None:
     log_in(client, server, LOGIN)
     stored = OAuthToken.objects.get()
-    log_in(client, server, "/oauth/toolkit/connect/?scope=write")
+    log_in(client, server, connect_url("toolkit", ["write"]) or "")
     again = OAuthToken.objects.get()
     assert (again.pk, again.scopes) == (stored.pk, {"openid", "read", "write"})
 
@@ -111,7 +111,7 @@ def test_a_login_never_narrows_what_was_granted(
     server: AuthorizationServer,  # noqa: F811
 ) -> None:
     log_in(client, server, LOGIN)
-    log_in(client, server, "/oauth/toolkit/connect/?scope=write")
+    log_in(client, server, connect_url("toolkit", ["write"]) or "")
     wide = OAuthToken.objects.get()
     log_in(Client(), server, LOGIN)
     assert OAuthToken.objects.get().version == wide.version

@@ -24,6 +24,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from oauth_tokens import OAuthToken, exceptions
+from oauth_tokens.answers import with_next
 from oauth_tokens.contrib.drf import HasOAuthToken, exception_handler
 from oauth_tokens.decorators import token_required
 from tests.support.provider import Provider
@@ -127,11 +128,11 @@ def test_not_connected(api: APIClient, where: str) -> None:
     answer = api.get(where, headers={"referer": "http://testserver/app/"})
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == "Connect"
-    asked = "" if where == "/raising/" else "scope=profile&"
+    url = exceptions.connect_url("acme", () if where == "/raising/" else ["profile"]) or ""
     assert answer.json() == {
         "code": "not_connected",
         "detail": "The user has not connected acme. Send them to .connect_url.",
-        "connect_url": f"http://testserver/oauth/acme/connect/?{asked}next=%2Fapp%2F",
+        "connect_url": "http://testserver" + with_next(url, "/app/"),
         "retry_after": None,
     }
 
@@ -142,7 +143,8 @@ def test_missing_scopes(api: APIClient, user: AbstractUser, provider: Provider, 
     answer = api.get(where)
     assert answer.status_code == 403
     assert answer.json()["code"] == "insufficient_scope"
-    assert answer.json()["connect_url"] == "http://testserver/oauth/acme/connect/?scope=profile"
+    url = exceptions.connect_url("acme", ["profile"])
+    assert answer.json()["connect_url"] == f"http://testserver{url}"
 
 
 @pytest.mark.parametrize("where", VIEWS)

@@ -81,8 +81,15 @@ def test_a_flood_of_unknown_kids(issuer: Issuer, later: Later) -> None:
     verify(issuer, issuer.token())
     later(jwks.ATTEMPT_EVERY)
     find = partial(jwks.find_keys, issuer.jwks_uri, timeout=5)
+
+    def outcome(kid: str) -> object:
+        try:
+            return find(kid)
+        except KeysUnavailable as error:  # another thread asks at this moment
+            return error.retry_after
+
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(find, KIDS)) == {()}
+        assert set(pool.map(outcome, KIDS)) <= {(), 1.0}
     assert fetches(issuer) == 2
     issuer.rotate()
     later(jwks.ATTEMPT_EVERY)
@@ -147,11 +154,11 @@ def test_nobody_who_has_a_key_waits_for_an_issuer_that_hangs(issuer: Issuer, lat
     renewing = threading.Thread(target=verify, args=(issuer, token, 2))
     renewing.start()
     wait_until(lambda: fetches(issuer) == 2)
-    start = time.monotonic()
     assert verify(issuer, token, timeout=60) == "reporter"
-    with pytest.raises(KeysUnavailable, match="timeout"):
-        jwks.find_keys(issuer.jwks_uri, "new", timeout=0.05)
-    assert time.monotonic() - start < 1.5
+    # Nor does one with an unknown key: it may be forged, and there may be many.
+    with pytest.raises(KeysUnavailable, match="timeout") as caught:
+        jwks.find_keys(issuer.jwks_uri, "new", timeout=60)
+    assert caught.value.retry_after == 1
     assert renewing.is_alive()
     issuer.reset()
     renewing.join()
@@ -185,10 +192,14 @@ def test_the_metadata_of_the_issuer(issuer: Issuer) -> None:
         ({"jwks_uri": "http://id.example/jwks.json"}, "insecure_endpoint"),
         ({"jwks_uri": None}, "no_jwks_uri"),
         ({"jwks_uri": ""}, "no_jwks_uri"),
+        ("[" * 60000, "issuer_mismatch"),
     ],
 )
-def test_metadata_that_cannot_be_used(issuer: Issuer, body: dict[str, object], code: str) -> None:
-    whole = {"issuer": issuer.url, "jwks_uri": issuer.jwks_uri, **body}
+def test_metadata_that_cannot_be_used(
+    issuer: Issuer, body: dict[str, object] | str, code: str
+) -> None:
+    usual = {"issuer": issuer.url, "jwks_uri": issuer.jwks_uri}
+    whole = body if isinstance(body, str) else {**usual, **body}
     issuer.misbehave("metadata", "status", status=200, body=whole)
     with pytest.raises(KeysUnavailable, match=code):
         jwks.find_jwks_uri(issuer.url, timeout=5)
@@ -201,3 +212,14 @@ def test_what_is_kept_is_bounded(issuer: Issuer, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(KeysUnavailable, match="http_404"):
             jwks.find_keys(f"{issuer.url}/{number}", timeout=5)
     assert len(jwks._documents) == 3
+
+
+def test_what_is_in_use_is_kept(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issuers that callers choose, tenants say, must not drive out the one that all need."""
+    monkeypatch.setattr(jwks, "MAX_DOCUMENTS", 3)
+    token = issuer.token()
+    for number in range(5):
+        verify(issuer, token)
+        with pytest.raises(KeysUnavailable):
+            jwks.find_keys(f"{issuer.url}/{number}", timeout=5)
+    assert fetches(issuer) == 1

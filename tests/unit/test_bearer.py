@@ -241,6 +241,18 @@ def test_audiences(aud: Any, accepted: Any) -> None:
     assert validator(audience=accepted).check(SIGNER.jwt(claims(aud=aud))).subject == "alice"
 
 
+@pytest.mark.parametrize("sub", [42, 0, False, ["alice"], {"id": 1}])
+def test_a_subject_that_is_no_text_is_refused(sub: Any) -> None:
+    """To take it for none would make one user of all of the client's."""
+    assert "subject" in refusal(SIGNER.jwt(claims(sub=sub)))["error_description"]
+
+
+def test_nobody_changes_what_the_issuer_says() -> None:
+    bearer = validator().check(SIGNER.jwt(claims()))
+    with pytest.raises(TypeError):
+        bearer.claims["sub"] = "root"  # type: ignore[index]
+
+
 def test_thirty_seconds_of_leeway() -> None:
     for changes in ({"exp": NOW - 29}, {"nbf": NOW + 29}, {"iat": NOW + 29}, {"exp": NOW - 29.5}):
         assert validator().check(SIGNER.jwt(claims(**changes))).subject == "alice"

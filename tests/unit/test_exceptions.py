@@ -91,7 +91,8 @@ def test_connect_url_leads_to_the_page_that_mends_it() -> None:
     assert TokenNotConnected().connect_url == "/oauth/"
     assert ReauthenticationRequired(provider="acme").connect_url == "/oauth/acme/connect/"
     scope = InsufficientScope(missing={"b", "a&c"}, provider="acme").connect_url
-    assert scope == "/oauth/acme/connect/?scope=a%26c+b"
+    signature = exceptions.scope_signature("acme", "a&c b")
+    assert scope == f"/oauth/acme/connect/?scope=a%26c+b&signature={signature}"
     assert ProviderMisconfigured(provider="acme").connect_url is None
     assert RefreshFailed(provider="acme").connect_url is None
 

@@ -332,15 +332,19 @@ def test_a_private_key_jwt(algorithm: str) -> None:
     assert len(seen) == 5
 
 
-def test_an_assertion_for_the_issuer_where_that_is_wanted() -> None:
+@pytest.mark.parametrize("wanted", ["", "https://other.example/token"])
+def test_an_assertion_is_for_the_issuer_whatever_its_metadata_says(wanted: str) -> None:
     key = ECKey.generate_key("P-256", private=True)
     given = provider(
+        issuer="https://acme.example",
+        token_endpoint="https://honest.example/token",
         token_endpoint_auth_method="private_key_jwt",
         private_key=key.as_pem(private=True).decode(),
-        client_assertion_audience="https://acme.example",
+        client_assertion_audience=wanted,
     )
     sent = form(given.refresh_request(refresh_token="rt"))
-    assert jwt.decode(sent["client_assertion"], key).claims["aud"] == "https://acme.example"
+    audience = jwt.decode(sent["client_assertion"], key).claims["aud"]
+    assert audience == (wanted or "https://acme.example")
     assert "client_secret" not in sent
 
 

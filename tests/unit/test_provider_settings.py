@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
 from django.conf import settings as django_settings
 from pytest_django import Settings
 
+from oauth_tokens import jwks
 from oauth_tokens.exceptions import ProviderMisconfigured
 from oauth_tokens.providers.base import Provider
-from oauth_tokens.providers.checking import provider_problems
+from oauth_tokens.providers.checking import ID_TOKEN_ALGORITHMS, provider_problems
 from oauth_tokens.providers.registry import get_provider, resolve_provider
 
 ACME = {
@@ -44,6 +45,8 @@ BAD = [
     ({"token_fields": ["access_token"]}, "E013", "a dict of str to str", "token_fields"),
     ({"revocation_auth_method": "x"}, "E013", "one of bearer, client_secret_b", "revocation"),
     ({"token_endpoint_auth_signing_alg": "HS256"}, "E013", "one of RS256", "signing_alg"),
+    ({"id_token_signed_response_alg": "ES256K"}, "E013", "one of RS256", "id_token_signed"),
+    ({"id_token_signed_response_alg": "none"}, "E013", "one of RS256", "id_token_signed"),
     ({"error_path": [1]}, "E013", "a list of str", "error_path"),
     ({"secret_as_username": 1}, "E013", "True or False", "secret_as_username"),
     ({"rotation_grace": float("inf")}, "E013", "a number of seconds", "rotation_grace"),
@@ -194,3 +197,7 @@ def test_tokens_of_an_earlier_client_keep_their_credentials(settings: Settings) 
     assert older.auth_method == "private_key_jwt"
     for client_id in ("", "client", "never-heard-of"):
         assert resolve_provider("acme", client_id=client_id) is get_provider("acme")
+
+
+def test_an_id_token_may_be_signed_with_what_can_be_verified() -> None:
+    assert {*ID_TOKEN_ALGORITHMS} == jwks.ASYMMETRIC | {"HS256", "HS384", "HS512"}
