@@ -47,13 +47,16 @@ def log_provider_failing(sender: str, code: str, **kwargs: Any) -> None:
     logger.error("Provider %s is failing: %s", sender, code)
 
 
-def revoke_on_logout(user: Any, **kwargs: Any) -> None:
+def revoke_on_logout(user: Any, request: Any = None, **kwargs: Any) -> None:
     """Disconnect everything of a user who logs out, if REVOKE_ON_LOGOUT says so.
 
     Django sends this signal before it ends the session: no error may keep a user logged in.
     """
     try:
         if user is not None and get_settings().REVOKE_ON_LOGOUT:
+            # A callback under way is to find the login session gone before rows are looked for.
+            if request is not None and request.session.session_key:
+                request.session.delete()
             _disconnect_all(user)
     except Exception:
         logger.exception("Tokens of a user who logged out could not be disconnected")

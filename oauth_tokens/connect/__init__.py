@@ -263,7 +263,9 @@ def _code(provider: Provider, answer: QueryDict) -> str:
         if len(answer.getlist(name)) > 1:
             raise rejected(provider, "repeated_parameter", f"The answer repeats {name!r}.")
     issuer = answer.get("iss")
-    if issuer is None and provider.authorization_response_iss_parameter_supported:
+    # An error without it is believed: nothing comes of it, and django-oauth-toolkit sends such.
+    wanted = provider.authorization_response_iss_parameter_supported and not answer.get("error")
+    if issuer is None and wanted:
         raise rejected(provider, "missing_issuer", "The answer lacks iss (RFC 9207 section 2.4).")
     if issuer is not None and provider.issuer and issuer != provider.issuer:
         raise rejected(

@@ -206,6 +206,7 @@ class Description:
     refresh_token_rotation: Literal["none", "grace", "strict"] = "strict"
     """none: an old refresh token stays good; grace: for ``rotation_grace``; strict: not at all."""
     rotation_grace: float = 0
+    """Seconds. Atlassian: 600; Okta: 30."""
     reuse_revokes_siblings: bool = False
     """Salesforce, Airtable: an old refresh token seen again ends every grant of user and client."""
     refresh_token_lifetime: float | None = None

@@ -106,7 +106,12 @@ def _fetch(provider: Provider) -> dict[str, Any]:
             failure = f"http_{response.status}"
             continue
         return verified(provider, response.body)
-    logger.warning("The metadata of %s could not be fetched: %s", provider.issuer, failure)
+    logger.warning(
+        "No metadata at %s (%s). Correct the issuer of provider %r, or set its endpoints.",
+        ", ".join(addresses(provider.issuer)),
+        failure,
+        provider.name,
+    )
     raise _unavailable(provider, RETRY_AFTER)
 
 
@@ -121,13 +126,16 @@ def _unavailable(provider: Provider, retry_after: float) -> ProviderUnavailable:
 
 
 def addresses(issuer: str) -> list[str]:
-    """OpenID Connect appends the well-known path, RFC 8414 section 3.1 inserts it."""
+    """OpenID Connect appends the well-known path, RFC 8414 section 3.1 inserts it, and some append
+    the latter's as well (django-oauth-toolkit)."""
     parts = urlsplit(issuer)
     path = parts.path.rstrip("/")
-    inserted = f"/.well-known/oauth-authorization-server{path}"
+    well_known = ".well-known/oauth-authorization-server"
+    inserted = f"/{well_known}{path}"
     return [
         urlunsplit((*parts[:2], f"{path}/.well-known/openid-configuration", "", "")),
         urlunsplit((*parts[:2], inserted, "", "")),
+        *([urlunsplit((*parts[:2], f"{path}/{well_known}", "", ""))] if path else []),
     ]
 
 

@@ -164,9 +164,14 @@ def next_url(request: HttpRequest) -> str:
 
 
 def _named_here(request: HttpRequest, provider: str, scope: str) -> bool:
-    """Whether this site's own code names ``scope``, for a user who is not sent by another site."""
-    elsewhere = request.headers.get("Sec-Fetch-Site") == "cross-site"
-    return not elsewhere and _signed(request, scope_signature(provider, scope))
+    """Whether this site's own code names ``scope``, for a user who is not sent by another site.
+
+    Where no browser of today is at work, there is nobody to be led astray.
+    """
+    came_from = request.headers.get("Sec-Fetch-Site")
+    if came_from is None:
+        return True
+    return came_from != "cross-site" and _signed(request, scope_signature(provider, scope))
 
 
 def _signed(request: HttpRequest, signature: str) -> bool:

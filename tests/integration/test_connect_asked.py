@@ -30,7 +30,7 @@ def hrefs(page: str) -> list[str]:
     return [unescape(href) for href in re.findall(r'href="(/oauth/[^"]+)"', page)]
 
 
-def links(client: Client, url: str, headers: dict[str, str] | None = None) -> list[str]:
+def links(client: Client, url: str, headers: dict[str, str] = SAME_ORIGIN) -> list[str]:
     """Where the page that asks leads to, first of all to the provider; no page, no links."""
     answer = client.get(url, headers=headers)
     if answer.status_code == 302:
@@ -40,15 +40,19 @@ def links(client: Client, url: str, headers: dict[str, str] | None = None) -> li
     return hrefs(page)
 
 
-@pytest.mark.parametrize("headers", [None, SAME_ORIGIN, CROSS_SITE])
-def test_the_user_is_asked_about_scopes_in_a_link(
-    client: Client, headers: dict[str, str] | None
-) -> None:
+@pytest.mark.parametrize("site", ["none", "same-origin", "same-site", "cross-site"])
+def test_the_user_is_asked_about_scopes_in_a_link(client: Client, site: str) -> None:
+    headers = {"Sec-Fetch-Site": site}
     link, *_ = links(client, f"{CONNECT}?scope=drive,mail&next=/x/&tenant=evil", headers)
     assert "tenant" not in link
     assert SESSION_KEY not in client.session
     sent = client.get(link, headers=headers)
     assert parameters(sent["Location"])["scope"].split() == ["drive", "email", "mail", "profile"]
+
+
+def test_where_no_browser_is_led_astray_the_scope_is_taken_as_it_is(client: Client) -> None:
+    sent = client.get(f"{CONNECT}?scope=drive")
+    assert parameters(sent["Location"])["scope"].split() == ["drive", "email", "profile"]
 
 
 def test_after_the_question_the_user_comes_back_where_they_wanted(client: Client) -> None:
