@@ -67,7 +67,7 @@ def test_a_bad_answer_is_classified_and_leaves_the_row_whole(
     age(token, STALE)
     start = time.monotonic()
     assert user.oauth_tokens.get_valid("acme").access_token == token.access_token
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 5
     age(token, EXPIRED)
     with pytest.raises(exceptions.RefreshFailed) as caught:
         user.oauth_tokens.get_valid("acme")

@@ -252,5 +252,5 @@ def test_killed_after_the_save(
     killed(callers("saved"))
     start = time.monotonic()
     found = user.oauth_tokens.get_valid("acme")
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 1.5
     assert (found.version, provider.refreshes) == (2, 1)

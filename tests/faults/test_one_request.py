@@ -135,7 +135,7 @@ def test_a_provider_slower_than_the_lease_is_asked_once(
     assert {(result["error"], result["code"]) for result in found} <= {
         ("RefreshFailed", "read_timeout")
     }
-    assert max(result["took"] for result in found) < 2
+    assert max(result["took"] for result in found) < 5
     assert provider.refreshes == 1
     row = OAuthToken.objects.get()
     assert (row.status, row.version, row.failure_count) == ("active", 1, 1)

@@ -62,7 +62,7 @@ def test_all_waiters_wake_at_once() -> None:
     for thread in threads:
         thread.join(5)
     assert len(woken) == 16
-    assert max(woken) - released < 0.3
+    assert max(woken) - released < 0.7
 
 
 def test_an_end_before_the_wait_began_is_seen() -> None:
@@ -70,7 +70,7 @@ def test_an_end_before_the_wait_began_is_seen() -> None:
     locks.release("row", "one")
     start = time.monotonic()
     assert locks.wait("row", "one", 5)
-    assert time.monotonic() - start < 0.3
+    assert time.monotonic() - start < 0.7
 
 
 def test_nothing_stays_in_redis_for_ever(valkey: redis.Redis) -> None:
@@ -92,7 +92,7 @@ def test_without_redis_every_caller_goes_on(configure: Callable[..., None], url:
     assert locks.kept("row") is None
     assert locks.keep("row", b"value", 10) is False
     assert locks.kept_names(10) == []
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 3
 
 
 def test_values_are_kept_for_their_time() -> None:
