@@ -78,7 +78,7 @@ class TokenSession(OAuth2Session):
 
     @sensitive_variables()
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        """As of ``requests.Session``, with this session's timeout."""
+        """As of ``requests.Session``, with the timeout given to this one."""
         kwargs.setdefault("timeout", self.timeout)
         return super().send(request, **kwargs)
 
@@ -124,7 +124,7 @@ class TokenSession(OAuth2Session):
 
     def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
         raise NotImplementedError(
-            "This session refreshes by itself. To force a refresh: token.refresh(); to connect a "
+            "It refreshes by itself. To force a refresh: token.refresh(); to connect a "
             "user: the pages of oauth_tokens.urls."
         )
 
