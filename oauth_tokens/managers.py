@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.db import models, router
 from django.views.decorators.debug import sensitive_variables
 
-from . import signals
+from . import signals, usage
 from .clients import TIMEOUT
 from .connection import after_commit
 from .exceptions import (
@@ -175,6 +175,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
                 missing=missing,
                 provider=row.provider,
             )
+        usage.note(row)
         ttl = row.leeway if min_ttl is None else row.attainable(min_ttl)
         if row.status == "active" and row.seconds_left > max(ttl, row.threshold):
             self._check_opens(row)

@@ -7,10 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.signals import user_logged_out
+from django.core.signals import request_finished
 from django.db import router
 from django.db.models.signals import pre_delete
 
-from . import signals
+from . import signals, usage
 from .conf import get_settings
 from .connection import after_commit
 
@@ -100,6 +101,7 @@ def connect_all() -> None:
         (signals.token_disconnected, log_disconnected),
         (signals.provider_failing, log_provider_failing),
         (user_logged_out, revoke_on_logout),
+        (request_finished, usage.flush),
     ):
         signal.connect(receiver, dispatch_uid=f"oauth_tokens.{receiver.__name__}")
     pre_delete.connect(

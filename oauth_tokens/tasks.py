@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from celery import shared_task, signals
 
-from . import upkeep
+from . import upkeep, usage
+
+signals.task_postrun.connect(usage.flush, dispatch_uid="oauth_tokens.usage")
 
 
 @shared_task(name="oauth_tokens.refresh_due_tokens", ignore_result=True)

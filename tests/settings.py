@@ -86,8 +86,8 @@ OAUTH_TOKENS = env.json(
         "ENCRYPTION_KEYS": ["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="],
         "REDIS_URL": REDIS_URL,
         "PROVIDERS": {},
-        "HTTP_TIMEOUT": 2,
-        "LOCK_TIMEOUT": 10,
-        "WAIT_TIMEOUT": 5,
+        "HTTP_TIMEOUT": 6,
+        "LOCK_TIMEOUT": 20,
+        "WAIT_TIMEOUT": 10,
     },
 )

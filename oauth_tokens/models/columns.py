@@ -66,6 +66,8 @@ class StoredTokenSet(models.Model):
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     refresh_token_expires_at = models.DateTimeField(_("refresh token dies"), null=True, blank=True)
     refresh_at = models.DateTimeField(_("next refresh"), null=True, blank=True)
+    #: To the day only: whoever uses a token must not pay a write for it.
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     last_refreshed_at = models.DateTimeField(_("last refresh"), null=True, blank=True)
 
     status = models.CharField(

@@ -24,6 +24,9 @@ class TokenEvent(models.Model):
         DISCONNECTED = "disconnected", _("disconnected")
         REVOKED = "revoked", _("revoked at the provider")
         REVOCATION_FAILED = "revocation_failed", _("revocation failed, will be tried again")
+        EXPIRING = "refresh_token_expiring", _("refresh token about to die")
+        RECONNECT_ASKED = "reconnect_asked", _("user asked to reconnect")
+        NOTICE_SENT = "notice_sent", _("notice sent")
 
     token = models.ForeignKey(
         "oauth_tokens.OAuthToken",
@@ -41,6 +44,17 @@ class TokenEvent(models.Model):
         db_constraint=False,
         related_name="+",
     )
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("by"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text=_("Who did it by hand; empty for what happened by itself."),
+    )
     provider = models.CharField(_("provider"), max_length=64)
     kind = models.CharField(_("what"), max_length=32, choices=Kind.choices)
     code = models.CharField(_("code"), max_length=64, blank=True)
@@ -49,6 +63,8 @@ class TokenEvent(models.Model):
     created_at = models.DateTimeField(_("when"))
     #: When the notice of this event is to be sent; None once it was, or where there is none.
     notice_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: When the user is to be told by e-mail; None once they were, or where they are not to be.
+    mail_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("token event")
@@ -60,6 +76,11 @@ class TokenEvent(models.Model):
                 fields=["notice_at"],
                 name="oauth_tokens_event_notice",
                 condition=models.Q(notice_at__isnull=False),
+            ),
+            models.Index(
+                fields=["mail_at"],
+                name="oauth_tokens_event_mail",
+                condition=models.Q(mail_at__isnull=False),
             ),
         ]
 

@@ -41,6 +41,7 @@ class OAuthToken(Grants):
         permissions = [
             ("refresh_oauthtoken", "Can refresh OAuth tokens"),
             ("revoke_oauthtoken", "Can revoke OAuth tokens"),
+            ("reauthenticate_oauthtoken", "Can ask users to connect OAuth tokens again"),
         ]
 
     def __str__(self) -> str:

@@ -47,6 +47,8 @@ class Transitions(StoredTokenSet):
     _notices: list[Callable[[], object]]
     #: The claim that this instance took.
     _held: str | None = None
+    #: Who acts by hand through this instance, e.g. in the admin: noted in the history.
+    actor_id: int | None = None
 
     @property
     def database(self) -> str:
@@ -362,6 +364,7 @@ class Transitions(StoredTokenSet):
         return TokenEvent(
             **{"token_id": self.pk, **values},
             user_id=self.user_id,
+            actor_id=self.actor_id,
             provider=self.provider,
             kind=kind,
             created_at=self.now(),

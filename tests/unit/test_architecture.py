@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).parents[2] / "oauth_tokens"
 
 FLOORS = {
     5: [
-        *("views", "words", "urls", "decorators", "admin", "management", "templatetags"),
+        *("views", "urls", "decorators", "admin", "management", "templatetags"),
         *("tasks", "schedule", "checks", "receivers", "apps", "middleware"),
     ],
-    4: ["connect", "contrib", "upkeep", "words", "answers"],
-    3: ["models", "managers", "reader", "writer", "migrations"],
+    4: ["connect", "contrib", "upkeep", "words", "answers", "overview", "notices"],
+    3: ["models", "managers", "reader", "writer", "usage", "migrations"],
     2: ["refresh", "rescue", "revocation", "clients"],
     1: ["connection", "encryption", "locks", "transport", "providers", "jwks"],
     0: ["exceptions", "signals", "conf", "token_set"],
