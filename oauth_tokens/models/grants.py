@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 class Grants(Transitions):
     """Storing and revoking, on the caller's connection: what the user did may be rolled back."""
 
-    class Meta:
-        abstract = True
-
     @classmethod
     def store_grant(
         cls,

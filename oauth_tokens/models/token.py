@@ -10,13 +10,14 @@ from django.utils.translation import gettext_lazy as _
 
 from ..managers import OAuthTokenManager
 from ..refresh import Need, aensure, ensure
+from .columns import StoredTokenSet
 from .grants import Grants
 
 if TYPE_CHECKING:
     from ..clients.source import Source
 
 
-class OAuthToken(Grants):
+class OAuthToken(Grants, StoredTokenSet):
     """A stored token set, usable as the ``auth=`` of a request.
 
     The secret columns hold ciphertext and are read through ``access_token``, ``refresh_token`` and
