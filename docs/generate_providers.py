@@ -41,6 +41,13 @@ Register the callback with the provider: `https://your.site/oauth/<key>/callback
 is what you include `oauth_tokens.urls` under. A provider that is not here needs its `issuer`, or
 its endpoints; [every field](settings.md#describing-a-provider) is described.
 
+Settings go a long way: of the 344 OAuth 2.0 entries of a public catalogue, 325 can be described as
+they stand, and eight more once you list the hosts that users may name. What settings cannot
+describe are requests that are signed (SHOPLINE), or authenticated by an assertion in another name
+than the client's (Revolut) or by a header of each user's (Walmart); a code that arrives by webhook
+(Sentry's integrations); a token that has to be traded for an API session (Bullhorn); a refresh
+whose answer has no access token (COROS); and what is no authorization code grant.
+
 ## Overview
 
 - **Rotation**: *none*, the refresh token stays good; *strict*, each is for one use; *grace*, the
@@ -57,6 +64,7 @@ _HEADER = [
     *("Provider", "Preset", "Rotation", "Access token", "Refresh token"),
     *("PKCE", "Revoked", "Dated"),
 ]
+_ASSUMED = {"dead": "to a dead refresh token", "wrong_client": "to a wrong client secret"}
 
 
 def page() -> str:
@@ -154,6 +162,9 @@ def _section(name: str, preset: dict[str, Any]) -> str:
     if "scope" in preset:
         scopes = " ".join(f"`{scope}`" for scope in preset["scope"])
         lines += [f"Asks for {scopes} unless you set `scope`.", ""]
+    if "assumed" in preset:
+        answers = " and ".join(_ASSUMED[name] for name in preset["assumed"])
+        lines += [f"Not documented, so expected to be that of RFC 6749: its answer {answers}.", ""]
     lines += [f"[Its own documentation]({preset['service_documentation']})", ""]
     return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 Names are those registered for server metadata (RFC 8414) and client metadata (RFC 7591) wherever
 one exists. Lifetimes are in seconds. A path is dotted, a number in it counts within a list:
-"authed_user.id", "errors.0.errorType".
+"authed_user.id", "errors.0.resource".
 
 ``{name}`` in an address stands for ``client_id`` or a variable of ``url_variables``; in the value
 of a parameter, also for ``redirect_uri``, ``random``, one of the ``metadata_fields`` kept at
@@ -207,8 +207,6 @@ class Description:
     """none: an old refresh token stays good; grace: for ``rotation_grace``; strict: not at all."""
     rotation_grace: float = 0
     """Seconds. Atlassian: 600; Okta: 30."""
-    reuse_revokes_siblings: bool = False
-    """Salesforce, Airtable: an old refresh token seen again ends every grant of user and client."""
     refresh_token_lifetime: float | None = None
     """Known absolute life of a refresh token that the answers do not tell."""
     refresh_token_idle_lifetime: float | None = None
@@ -219,8 +217,8 @@ class Description:
 
     # Meanings of errors: "code", "status:code", "status:", "path=value" or "path~part of it"
     error_path: _Words = ("error",)
-    """Paths of the error code, the first that is there counts. Facebook: "error.code"; Fitbit:
-    "errors.0.errorType"."""
+    """Paths of the error code, the first that is there counts. Facebook: "error.code"; Strava:
+    "errors.0.resource"."""
     dead_grant_errors: _Words = ()
     """Beyond invalid_grant. GitHub: bad_refresh_token with status 200."""
     operator_errors: _Words = ()

@@ -39,14 +39,14 @@ class Requests(Description):
             known: what is known of this connection: the variables of its addresses.
         """
         params: _Params = {
+            "response_type": "code",
+            "resource": list(self.resource),
             **self._filled(
                 self.authorization_params, {**(known or {}), "redirect_uri": redirect_uri}
             ),
-            "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": redirect_uri,
             "state": state,
-            "resource": list(self.resource),
         }
         wanted = self.scope_separator.join(scope)
         if wanted:

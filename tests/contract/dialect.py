@@ -4,7 +4,7 @@
 (``source``) and know nothing of the presets, which the tests compare with them. In every answer
 ACCESS-1 and REFRESH-1 stand for the first tokens, ACCESS-2 and REFRESH-2 for those of a refresh,
 SHORT for a token that is only good for being exchanged, ID-TOKEN for a signed ID token of
-``claims``, IN-30-DAYS for that date.
+``claims``, IN-30-DAYS for that date, IN-AN-HOUR for that Unix time.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ class Dialect:
     source: str
     assumed: tuple[str, ...] = ()
     """Answers that the source does not show: they are as RFC 6749 section 5.2 has them."""
+    seen: dict[str, str] = field(default_factory=dict)
+    """Where answers were found that the source does not show: another page of the provider's, its
+    own source code, or somebody's report."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What the operator adds to the preset."""
     variables: dict[str, str] = field(default_factory=dict)
@@ -70,8 +73,6 @@ class Dialect:
     renews: str = "refresh_token"
     """What a refresh is paid with."""
     rotation: str = ""
-    reuse_ends_all: bool = False
-    """An old refresh token seen again ends the grant."""
     idle_days: float = 0
     """A refresh token dies when it has not been used for so long."""
     dead: tuple[int, str] | None = None

@@ -114,6 +114,7 @@ class Keys:
     def fill(self, body: str, conversation: Conversation) -> str:
         soon = datetime.now(UTC) + timedelta(days=30)
         body = body.replace("IN-30-DAYS", soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        body = body.replace("IN-AN-HOUR", str(int(time.time()) + 3600))
         if "ID-TOKEN" not in body:
             return body
         dialect, now = conversation.dialect, int(time.time())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -55,6 +56,20 @@ def test_it_is_dated_and_says_where_its_facts_are_from(preset: str) -> None:
     assert about["about"].endswith(".")
     seen = DIALECTS[preset].lifetime
     assert about.get("access_token_lifetime") == (seen and pytest.approx(seen, rel=0.1))
+
+
+@every_preset
+def test_what_its_documentation_leaves_out_was_seen_or_is_by_the_book(
+    preset: str, dialect: Dialect
+) -> None:
+    assert {*dialect.assumed, *dialect.seen} <= {"dead", "wrong_client"}
+    assert not {*dialect.assumed} & {*dialect.seen}
+    assert set(facts()[preset].get("assumed", ())) == {*dialect.assumed}
+    assert all(where.startswith("https://") for where in dialect.seen.values())
+    for name, code in {"dead": "invalid_grant", "wrong_client": "invalid_client"}.items():
+        if name in dialect.assumed:
+            answered = json.loads(getattr(dialect, name)[1])
+            assert code in answered.values()
 
 
 @every_preset
@@ -173,7 +188,6 @@ def test_an_old_refresh_token_is_worth_what_the_preset_says(
 def test_what_ends_a_grant(preset: str, dialect: Dialect, site: Site) -> None:
     idle = site.provider.refresh_token_idle_lifetime
     assert (idle or 0) == dialect.idle_days * 86400
-    assert site.provider.reuse_revokes_siblings == dialect.reuse_ends_all
     assert site.provider.revocation_revokes_siblings == dialect.revoking_ends_all
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from requests.structures import CaseInsensitiveDict
@@ -234,9 +234,9 @@ def test_mailchimps_zero_means_never_and_its_scope_is_null(of: Of) -> None:
     assert (found.expires_in, found.scope) == (None, None)
 
 
-def test_fitbit_repeats_the_refresh_token_in_its_error(of: Of) -> None:
-    error = {"errorType": "invalid_grant", "message": "Refresh token invalid: REFRESH-1. Visit"}
-    found = answer(of("fitbit"), 400, {"errors": [error], "success": False})
+def test_a_refresh_token_that_an_error_repeats_is_cut_out(of: Of) -> None:
+    body = {"error": "invalid_grant", "error_description": "Refresh token invalid: REFRESH-1."}
+    found = answer(of("google"), 400, body)
     assert found.meaning is Meaning.DEAD_GRANT
     assert "REFRESH-1" not in repr(found)
 
@@ -282,3 +282,34 @@ def test_withings_says_503_in_the_body_for_what_is_none(of: Of) -> None:
 
 def test_paypals_seconds_are_text(of: Of) -> None:
     assert tokens(of("paypal"), {**TOKEN, "expires_in": "28800"}).expires_in == 28800
+
+
+def test_squares_errors_have_a_type_and_words(of: Of) -> None:
+    secret = {"message": "Not Authorized", "type": "service.not_authorized"}
+    assert answer(of("square"), 401, secret).meaning is Meaning.OPERATOR_ERROR
+    other = {"message": "Something else", "type": "service.not_authorized"}
+    assert answer(of("square"), 401, other).code == "service.not_authorized"
+    assert answer(of("square"), 401, other).meaning is Meaning.TRANSIENT
+
+
+def test_canva_calls_a_wrong_secret_an_invalid_access_token(of: Of) -> None:
+    body = {"code": "invalid_access_token", "message": "Client secret is invalid for OC-1"}
+    assert answer(of("canva"), 401, body).meaning is Meaning.OPERATOR_ERROR
+
+
+def test_fronts_expiry_is_a_moment(of: Of) -> None:
+    found = tokens(of("front"), {**TOKEN, "expires_at": 4102444800})
+    assert found.expires_in is not None
+    assert found.expires_in > 365 * DAY
+
+
+def test_tokens_of_monday_last_an_hour_though_it_does_not_say_so(of: Of) -> None:
+    assert tokens(of("monday"), TOKEN).expires_in == 3600
+
+
+def test_basecamp_wants_the_redirect_uri_with_a_refresh(configure: Callable[..., None]) -> None:
+    own = {"redirect_uris": ["https://site.example/back/"]}
+    configure(PROVIDERS={"basecamp": DIALECTS["basecamp"].description(**own)})
+    request = get_provider("basecamp").refresh_request(refresh_token="REFRESH-1")
+    sent = dict(parse_qsl(str(request.body)))
+    assert (sent["redirect_uri"], sent["type"]) == ("https://site.example/back/", "refresh")

@@ -1,8 +1,10 @@
 """Facts about well-known providers, as settings would give them. Each is dated.
 
 A preset is what stands under a provider's own settings, which win over it key by key. What is for
-people only, ``about`` and ``access_token_lifetime`` in seconds, which answers tell, is left out of
-:data:`PRESETS`: the documentation's page is made of :func:`facts`.
+people only is left out of :data:`PRESETS`: ``about``; ``access_token_lifetime`` in seconds, which
+answers tell; and ``assumed``, the answers ("dead", to a dead refresh token; "wrong_client", to a
+wrong secret) that the provider is not known to document, so that RFC 6749's words are expected. The
+documentation's page is made of :func:`facts`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-_FOR_PEOPLE = ("about", "access_token_lifetime")
+_FOR_PEOPLE = ("about", "access_token_lifetime", "assumed")
 
 
 @cache

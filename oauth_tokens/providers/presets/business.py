@@ -32,7 +32,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "metadata_fields": ["instance_url", "issued_at"],
         "default_expires_in": 7200,
         "refresh_token_rotation": "strict",
-        "reuse_revokes_siblings": True,
         "dead_grant_errors": ["inactive_user", "inactive_org"],
         "operator_errors": ["invalid_client_id"],
         "account_id_from": "response.id",
@@ -73,7 +72,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "tld": {
                 "label": "Zoho data centre",
                 "default": "com",
-                "choices": ["com", "eu", "in", "com.au", "jp", "sa"],
+                "choices": ["com", "eu", "in", "com.au", "jp", "sa", "com.cn"],
             }
         },
         "token_endpoint_auth_method": "client_secret_post",
@@ -122,6 +121,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "zendesk": {
         "label": "Zendesk",
         "dated": "2026-11",
+        "assumed": ["wrong_client"],
         "service_documentation": "https://developer.zendesk.com/documentation/api-basics/"
         "authentication/oauth-refresh-tokens/",
         "about": "Tokens expire only where a lifetime is asked for: half an hour here. Users give "
@@ -205,7 +205,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dated": "2026-11",
         "service_documentation": "https://developers.klaviyo.com/en/docs/set_up_oauth",
         "about": "Tokens of an hour; a refresh token stays the same, and dies after 90 days "
-        "without use.",
+        "without use. A dead one is called an invalid_grant_type.",
         "access_token_lifetime": HOUR,
         "authorization_endpoint": "https://www.klaviyo.com/oauth/authorize",
         "token_endpoint": "https://a.klaviyo.com/oauth/token",
@@ -214,6 +214,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scope": ["accounts:read"],
         "refresh_token_rotation": "none",
         "refresh_token_idle_lifetime": 90 * DAY,
+        "dead_grant_errors": ["invalid_grant_type"],
     },
     "mailchimp": {
         "label": "Mailchimp",
@@ -228,5 +229,64 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pkce": False,
         "zero_expires_in": "never",
         "default_expires_in": None,
+    },
+    "freshbooks": {
+        "label": "FreshBooks",
+        "dated": "2026-11",
+        "assumed": ["dead", "wrong_client"],
+        "service_documentation": "https://www.freshbooks.com/api/authentication",
+        "about": "Tokens of twelve hours; a refresh token is for one use. Scopes are those of the "
+        "app.",
+        "access_token_lifetime": 12 * HOUR,
+        "authorization_endpoint": "https://auth.freshbooks.com/oauth/authorize",
+        "token_endpoint": "https://api.freshbooks.com/auth/oauth/token",
+        "revocation_endpoint": "https://api.freshbooks.com/auth/oauth/revoke",
+        "userinfo_endpoint": "https://api.freshbooks.com/auth/api/v1/users/me",
+        "token_endpoint_auth_method": "client_secret_post",
+        "pkce": False,
+        "refresh_token_rotation": "strict",
+        "revocation_body": "json",
+        "account_id_from": "userinfo.response.id",
+        "account_label_from": "userinfo.response.email",
+    },
+    "sage": {
+        "label": "Sage Accounting",
+        "dated": "2026-11",
+        "service_documentation": "https://developer.sage.com/accounting/guides/authenticating/"
+        "authentication",
+        "about": "Sage Business Cloud Accounting. Tokens of five minutes; a refresh token of 31 "
+        "days is for one use, and the only kind that can be revoked.",
+        "access_token_lifetime": 5 * MINUTE,
+        "authorization_endpoint": "https://www.sageone.com/oauth2/auth/central",
+        "token_endpoint": "https://oauth.accounting.sage.com/token",
+        "revocation_endpoint": "https://oauth.accounting.sage.com/revoke",
+        "token_endpoint_auth_method": "client_secret_post",
+        "scope": ["full_access"],
+        "authorization_params": {"filter": "apiv3.1"},
+        "refresh_token_rotation": "strict",
+        "revocation_token": "refresh_token",
+        "account_id_from": "response.requested_by_id",
+    },
+    "front": {
+        "label": "Front",
+        "dated": "2026-11",
+        "assumed": ["dead", "wrong_client"],
+        "service_documentation": "https://dev.frontapp.com/docs/oauth",
+        "about": "A token is for a company, and only its admins can connect. Tokens of an hour, "
+        "whose end comes as a moment; a refresh token of six months stays the same until its last "
+        "day, when a refresh brings another. No scopes.",
+        "access_token_lifetime": HOUR,
+        "authorization_endpoint": "https://app.frontapp.com/oauth/authorize",
+        "token_endpoint": "https://app.frontapp.com/oauth/token",
+        "userinfo_endpoint": "https://api2.frontapp.com/me",
+        "token_endpoint_auth_method": "client_secret_basic",
+        "pkce": False,
+        "token_fields": {"expires_in": "expires_at"},
+        "expires_in_unit": "timestamp",
+        "default_expires_in": 3600,
+        "refresh_token_rotation": "none",
+        "refresh_token_idle_lifetime": 180 * DAY,
+        "account_id_from": "userinfo.id",
+        "account_label_from": "userinfo.name",
     },
 }

@@ -30,11 +30,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "shopify": {
         "label": "Shopify",
         "dated": "2026-11",
+        "assumed": ["wrong_client"],
         "service_documentation": "https://shopify.dev/docs/apps/build/authentication-authorization/"
         "access-tokens/offline-access-tokens",
         "about": "Users give their shop. Expiring tokens have to be asked for (expiring=1): an "
-        "hour, with a refresh token of 90 days, which stays good until its replacement is used. "
-        "The API takes the token in X-Shopify-Access-Token.",
+        "hour, with a refresh token of 90 days, which stays good until its replacement is used, "
+        "for 30 days at most. The API takes the token in X-Shopify-Access-Token.",
         "access_token_lifetime": HOUR,
         "authorization_endpoint": "https://{shop}.myshopify.com/admin/oauth/authorize",
         "token_endpoint": "https://{shop}.myshopify.com/admin/oauth/access_token",
@@ -45,13 +46,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "token_params": {"expiring": "1"},
         "default_expires_in": None,
         "refresh_token_rotation": "grace",
-        "rotation_grace": 3600,
+        "rotation_grace": 30 * DAY,
         "account_id_from": "url_variables.shop",
         "account_label_from": "url_variables.shop",
     },
     "square": {
         "label": "Square",
         "dated": "2026-11",
+        "assumed": ["dead"],
         "service_documentation": "https://developer.squareup.com/docs/oauth-api/overview",
         "about": "JSON requests; the expiry comes as a date, 30 days on. The refresh token stays "
         "the same, and dies 15 days after the access token has expired.",
@@ -66,6 +68,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "expires_in_unit": "datetime",
         "refresh_token_rotation": "none",
         "refresh_token_idle_lifetime": 45 * DAY,
+        "error_path": ["error", "type"],
+        "operator_errors": ["message=Not Authorized"],
         "account_id_from": "response.merchant_id",
     },
     "paypal": {

@@ -95,8 +95,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "linear": {
         "label": "Linear",
         "dated": "2026-11",
+        "assumed": ["wrong_client"],
         "service_documentation": "https://linear.app/developers/oauth-2-0-authentication",
-        "about": "Comma scopes; tokens of a day with refresh tokens for all apps since April 2026.",
+        "about": "Comma scopes. Tokens of a day; a refresh token is for one use, with 30 minutes "
+        "of grace.",
         "access_token_lifetime": DAY,
         "authorization_endpoint": "https://linear.app/oauth/authorize",
         "token_endpoint": "https://api.linear.app/oauth/token",
@@ -104,13 +106,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "token_endpoint_auth_method": "client_secret_post",
         "scope": ["read"],
         "scope_separator": ",",
-        "pkce": False,
         "authorization_params": {"prompt": "consent"},
-        "refresh_token_rotation": "strict",
+        "refresh_token_rotation": "grace",
+        "rotation_grace": 1800,
     },
     "figma": {
         "label": "Figma",
         "dated": "2026-11",
+        "assumed": ["dead", "wrong_client"],
         "service_documentation": "https://developers.figma.com/docs/rest-api/authentication/",
         "about": "Refreshes at an address of its own, and answers there without a refresh token: "
         "the first one stays in use. Tokens of 90 days.",
@@ -143,6 +146,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "vercel": {
         "label": "Vercel",
         "dated": "2026-11",
+        "assumed": ["dead", "wrong_client"],
         "service_documentation": "https://vercel.com/docs/sign-in-with-vercel/tokens",
         "about": "Sign in with Vercel: tokens of an hour; a refresh token is for one use within 30 "
         "days.",
@@ -163,6 +167,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "digitalocean": {
         "label": "DigitalOcean",
         "dated": "2026-11",
+        "assumed": ["dead", "wrong_client"],
         "service_documentation": "https://docs.digitalocean.com/reference/api/oauth/",
         "about": "Tokens of 30 days; a refresh token is for one use. Only access tokens can be "
         "revoked, with themselves as proof.",
@@ -178,5 +183,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "revocation_token": "access_token",
         "account_id_from": "response.info.uuid",
         "account_label_from": "response.info.email",
+    },
+    "heroku": {
+        "label": "Heroku",
+        "dated": "2026-11",
+        "assumed": ["dead", "wrong_client"],
+        "service_documentation": "https://devcenter.heroku.com/articles/oauth",
+        "about": "Tokens of eight hours. It is not certain whether a refresh token is for one "
+        "use; the preset is careful and takes it to be.",
+        "access_token_lifetime": 8 * HOUR,
+        "authorization_endpoint": "https://id.heroku.com/oauth/authorize",
+        "token_endpoint": "https://id.heroku.com/oauth/token",
+        "token_endpoint_auth_method": "client_secret_post",
+        "scope": ["identity"],
+        "pkce": False,
+        "refresh_token_rotation": "strict",
+        "account_id_from": "response.user_id",
     },
 }

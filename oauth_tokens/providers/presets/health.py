@@ -32,23 +32,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "account_id_from": "response.athlete.id",
         "account_label_from": "response.athlete.username",
     },
-    "fitbit": {
-        "label": "Fitbit",
-        "dated": "2026-11",
-        "service_documentation": "https://dev.fitbit.com/build/reference/web-api/"
-        "developer-guide/authorization/",
-        "about": "Tokens of eight hours; a refresh token is for one use. Errors come as a list, "
-        "whose message repeats the refresh token: it is cut out before anything is kept.",
-        "access_token_lifetime": 8 * HOUR,
-        "authorization_endpoint": "https://www.fitbit.com/oauth2/authorize",
-        "token_endpoint": "https://api.fitbit.com/oauth2/token",
-        "revocation_endpoint": "https://api.fitbit.com/oauth2/revoke",
-        "token_endpoint_auth_method": "client_secret_basic",
-        "scope": ["profile"],
-        "refresh_token_rotation": "strict",
-        "error_path": ["errors.0.errorType"],
-        "account_id_from": "response.user_id",
-    },
     "withings": {
         "label": "Withings",
         "dated": "2026-11",

@@ -13,8 +13,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "service_documentation": "https://developers.google.com/identity/protocols/oauth2",
         "about": "A refresh token only with access_type=offline, and again only with "
         "prompt=consent, so both are sent. It dies after six months without use, or after seven "
-        "days while the consent screen is in testing; revoking one token revokes all that user and "
-        "client share.",
+        "days while the consent screen is in testing; revoking one token revokes all that user "
+        "and client share. The Google Health API, which has replaced that of Fitbit, is reached "
+        "with this preset.",
         "access_token_lifetime": HOUR,
         "issuer": "https://accounts.google.com",
         "authorization_endpoint": "https://accounts.google.com/o/oauth2/v2/auth",
@@ -68,7 +69,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scope": ["openid", "email", "offline_access"],
         "refresh_token_rotation": "grace",
         "rotation_grace": 30,
-        "reuse_revokes_siblings": True,
         "refresh_token_idle_lifetime": 7 * DAY,
         "account_id_from": "id_token.sub",
         "account_label_from": "id_token.email",
@@ -85,7 +85,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "token_endpoint_auth_method": "client_secret_post",
         "scope": ["openid", "email", "offline_access"],
         "refresh_token_rotation": "strict",
-        "reuse_revokes_siblings": True,
         "revocation_token": "refresh_token",
         "operator_errors": ["401:access_denied"],
         "account_id_from": "id_token.sub",

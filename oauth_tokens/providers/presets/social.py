@@ -227,6 +227,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "patreon": {
         "label": "Patreon",
         "dated": "2026-11",
+        "assumed": ["wrong_client"],
         "service_documentation": "https://docs.patreon.com/#oauth",
         "about": "Tokens of a month; a refresh token is for one use.",
         "access_token_lifetime": 31 * DAY,
@@ -264,6 +265,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "vk": {
         "label": "VK ID",
         "dated": "2026-11",
+        "assumed": ["dead"],
         "service_documentation": "https://id.vk.com/about/business/go/docs/ru/vkid/latest/vk-id/"
         "connection/api-integration/api-description",
         "about": "No secret, but PKCE. The redirect brings a device_id that is kept, since each "
@@ -319,5 +321,48 @@ PRESETS: dict[str, dict[str, Any]] = {
         "refresh_token_rotation": "strict",
         "revocation_parameter_names": {"token": "access_token", "token_type_hint": ""},
         "revocation_token": "access_token",
+    },
+    "pinterest": {
+        "label": "Pinterest",
+        "dated": "2026-11",
+        "assumed": ["dead"],
+        "service_documentation": "https://developers.pinterest.com/docs/getting-started/"
+        "set-up-authentication-and-authorization/",
+        "about": "Comma scopes. Tokens of 30 days; with continuous_refresh, which is asked for "
+        "and new apps have anyway, each refresh gives another 60 days. It is not certain "
+        "whether a refresh token is for one use; the preset is careful and takes it to be.",
+        "access_token_lifetime": 30 * DAY,
+        "authorization_endpoint": "https://www.pinterest.com/oauth/",
+        "token_endpoint": "https://api.pinterest.com/v5/oauth/token",
+        "userinfo_endpoint": "https://api.pinterest.com/v5/user_account",
+        "token_endpoint_auth_method": "client_secret_basic",
+        "scope": ["user_accounts:read"],
+        "scope_separator": ",",
+        "pkce": False,
+        "token_params": {"continuous_refresh": "true"},
+        "refresh_token_rotation": "strict",
+        "error_path": ["error", "code"],
+        "operator_errors": ["401:2"],
+        "account_id_from": "userinfo.username",
+        "account_label_from": "userinfo.username",
+    },
+    "snapchat": {
+        "label": "Snapchat",
+        "dated": "2026-11",
+        "assumed": ["dead", "wrong_client"],
+        "service_documentation": "https://developers.snap.com/api/marketing-api/Ads-API/"
+        "authentication",
+        "about": "The Marketing API. It is not certain whether a refresh token is for one "
+        "use; the preset is careful and takes it to be.",
+        "access_token_lifetime": 30 * MINUTE,
+        "authorization_endpoint": "https://accounts.snapchat.com/login/oauth2/authorize",
+        "token_endpoint": "https://accounts.snapchat.com/login/oauth2/access_token",
+        "userinfo_endpoint": "https://adsapi.snapchat.com/v1/me",
+        "token_endpoint_auth_method": "client_secret_post",
+        "scope": ["snapchat-marketing-api"],
+        "pkce": False,
+        "refresh_token_rotation": "strict",
+        "account_id_from": "userinfo.me.id",
+        "account_label_from": "userinfo.me.email",
     },
 }
