@@ -24,7 +24,8 @@ from .answers import (
     way_back,
     with_next,
 )
-from .exceptions import InsufficientScope, OAuthTokenError
+from .exceptions import InsufficientScope, OAuthTokenError, ReauthenticationRequired
+from .scope_words import listed
 from .token_set import scope_tokens
 from .views.results import Link, problem_page, result_page
 from .words import display_name
@@ -55,7 +56,12 @@ def token_required(
     name="dispatch")``.
 
     Arguments: see ``user.oauth_tokens.get_valid()``.
+
+    Raises:
+        TypeError: there is no name of a provider.
     """
+    if not isinstance(provider, str):
+        raise TypeError('Name the provider: @token_required("google").')
     needed = scope_tokens(scopes)
     wanted = {"scopes": needed, "account": account, "min_ttl": min_ttl}
     leads_to_pages.add(f"@token_required({provider!r})")
@@ -113,18 +119,19 @@ def respond(
     target = with_next(answer.connect_url, way_back(request))
     if is_htmx(request):
         response = json_response(request, answer)
-        if not _sent_lately(request, target):
+        if not _sent_lately(request, error, target):
             response.headers["HX-Redirect"] = target
         return response
     if wants_json(request):
         return json_response(request, answer)
-    if error.provider and _sent_lately(request, target):
+    if error.provider and _sent_lately(request, error, target):
         return _in_vain_page(request, error, target)
     return HttpResponseRedirect(target, headers={"Cache-Control": "no-store"})
 
 
-def _sent_lately(request: Any, target: str) -> bool:
-    """Whether this login session was already sent to ``target``, which from now on it was.
+def _sent_lately(request: Any, error: OAuthTokenError, target: str) -> bool:
+    """Whether this login session was already sent to ``target`` for the same reason, which from now
+    on it was.
 
     Without this, whoever comes back with another account than the view wants, or without a scope,
     would be sent to the provider again, which may consent by itself, and so on without end.
@@ -134,7 +141,9 @@ def _sent_lately(request: Any, target: str) -> bool:
         return False
     now = time.time()
     sent = {key: at for key, at in session.get(SESSION_KEY, {}).items() if now - at < SENT_LATELY}
-    key = hashlib.sha256(target.encode()).hexdigest()[:16]
+    # A grant that has ended was there: whoever was sent for another reason has come back with it.
+    ended = error.code if isinstance(error, ReauthenticationRequired) else ""
+    key = hashlib.sha256(f"{ended} {target}".encode()).hexdigest()[:16]
     if key in sent:
         return True
     session[SESSION_KEY] = dict([*sent.items(), (key, now)][-MAX_SENT:])
@@ -146,7 +155,7 @@ def _in_vain_page(request: Any, error: OAuthTokenError, target: str) -> HttpResp
     names = {"name": display_name(error.provider)}
     if isinstance(error, InsufficientScope):
         title = _("%(name)s is connected, but not everything was allowed") % names
-        text = _("This page needs: %(scopes)s.") % {"scopes": ", ".join(sorted(error.missing))}
+        text = _("This page needs: %(scopes)s.") % {"scopes": listed(error.provider, error.missing)}
     else:
         title = _("This page needs %(name)s") % names
         text = _(
@@ -175,6 +184,9 @@ def _login(request: Any) -> HttpResponse:
 
 def _is_async(view: Any) -> bool:
     """Whether ``view`` has to be awaited, as has ``dispatch`` of a class with async handlers."""
-    instance = getattr(getattr(view, "func", None), "__self__", None)
+    # Below other decorators is the partial that method_decorator() makes of the bound method. That
+    # there is an event loop would say nothing: under WSGI, dispatch is called outside of it.
+    bound = inspect.unwrap(view, stop=lambda inner: hasattr(inner, "func"))
+    instance = getattr(getattr(bound, "func", None), "__self__", None)
     dispatches = getattr(view, "__name__", "") == "dispatch"
     return iscoroutinefunction(view) or (dispatches and getattr(instance, "view_is_async", False))

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import models, router
 from django.views.decorators.debug import sensitive_variables
 
@@ -77,7 +78,11 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
             RefreshFailed: transient; ProviderMisconfigured: the operator has to act.
             TypeError: called on no user's manager.
         """
-        row, need = self._look(provider, scopes, account, min_ttl)
+        try:
+            row, need = self._look(provider, scopes, account, min_ttl)
+        except SynchronousOnlyOperation:
+            message = "In async code: await user.oauth_tokens.aget_valid()."
+            raise SynchronousOnlyOperation(message) from None
         return row if need is None else ensure(row, need)
 
     async def aget_valid(

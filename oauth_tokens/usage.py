@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+from django.db import connections
 from django.utils import timezone
 
 logger = logging.getLogger("oauth_tokens")
@@ -27,7 +28,12 @@ def flush(**kwargs: Any) -> None:
     it may not spoil an answer that is already on its way."""
     while _used:
         (model, using), keys = _used.popitem()
+        # Django has closed this request's connections already: nobody else would close a new one.
+        unopened = connections[using].connection is None
         try:
             model._base_manager.using(using).filter(pk__in=keys).update(last_used_at=timezone.now())
         except Exception:
             logger.exception("The use of tokens could not be noted")
+        finally:
+            if unopened:
+                connections[using].close()

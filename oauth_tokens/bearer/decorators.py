@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import wraps
-from inspect import isawaitable, iscoroutine
+from inspect import isawaitable, iscoroutine, signature
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import patch_vary_headers
 
@@ -33,6 +34,12 @@ def bearer_required(*, scopes: str | Iterable[str] = (), **options: Any) -> Call
     Raises:
         ImproperlyConfigured: an argument is missing or wrong.
     """
+    unknown = options.keys() - signature(Validator).parameters.keys()
+    if unknown:
+        raise ImproperlyConfigured(
+            f"bearer_required() takes no {', '.join(sorted(unknown))}. It takes scopes, "
+            f"{', '.join(signature(Validator).parameters)}."
+        )
     validator = Validator(**options)
     wanted = parse_scopes(scopes)
 

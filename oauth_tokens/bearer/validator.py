@@ -35,7 +35,9 @@ class Validator:
 
     Arguments:
         issuer: what ``iss`` must be (RFC 9068 section 4).
-        audience: what ``aud`` must name: this API's identifier, or several.
+        audience: what ``aud`` must name: this API's identifier, or several. Where an introspection
+            endpoint tells no ``aud``, there is nothing to compare: demand a scope that only this
+            API has, as every active token of the issuer is accepted otherwise.
         jwks_uri: address of the issuer's key set; https, or http on loopback.
         public_key: PEM, JWK or JWK Set of the issuer, instead of an address.
         algorithms: signature algorithms that are accepted; asymmetric ones only.
@@ -82,6 +84,14 @@ class Validator:
         self._claims_of_opaque = Expectations(issuer, accepted, leeway, complete=False)
         if not _REALM.fullmatch(realm):
             raise ImproperlyConfigured("realm must be printable ASCII without quotes.")
+        given: dict[str, Any] = {
+            "introspection_cache": introspection_cache,
+            "leeway": leeway,
+            "timeout": timeout,
+        }
+        for name, seconds in given.items():
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
+                raise ImproperlyConfigured(f"{name} must be a number of seconds, not {seconds!r}.")
         for name, url in (
             ("jwks_uri", jwks_uri),
             ("introspection_endpoint", introspection_endpoint),
@@ -101,9 +111,13 @@ class Validator:
             )
 
     def _prepare_keys(self, public_key: str | bytes | Mapping[str, Any] | None) -> None:
-        if not self.issuer or not self._claims_of_jwt.audience:
+        given = {"issuer": self.issuer, "audience": self._claims_of_jwt.audience}
+        missing = " and ".join(name for name, value in given.items() if not value)
+        if missing:
             raise ImproperlyConfigured(
-                "Give issuer and audience: a token of anybody or for anybody is nobody's."
+                f"JWTs need issuer and audience, and there is no {missing}: give what the issuer "
+                "calls itself, and what it calls this API. A token of anybody or for anybody is "
+                "nobody's. Opaque tokens need introspection_endpoint instead."
             )
         try:
             jwks.pinned(self.algorithms)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Generator
-from functools import cache
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -115,72 +115,69 @@ class _HttpxFlows(TokenAuth):
     """See ``httpx.Auth``: each flow yields a request and is sent the response to it."""
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        if _WITHHELD in request.extensions:
-            _keep_out((yield request))
-            return
-        check_url(str(request.url), self.hosts)
-        rewind = _rewinder(request)
-        credential = self.source.credential()
-        put(credential, request)
-        response = yield request
-        _keep_out(response)
-        telling = self._wants_body(response) and read_start(response)
-        refused = self._refusal(response, credential, telling)
-        if refused is Refusal.NO:
-            return
-        renewed = self.source.renewed(credential, refused)
-        # Not the first request: it may have been done with, and redirected to its result.
-        again = response.request
-        if renewed is None or not (again.stream is not request.stream or rewind()):
-            return
-        put(renewed, again)
-        if not read_start(response):
-            cut(response)
-        response = yield again
-        _keep_out(response)
-        telling = self._wants_body(response) and read_start(response)
-        if self._refusal(response, renewed, telling) is not Refusal.NO:
-            self.source.refused_again(renewed)
+        steps, answer = self._steps(request), None
+        while (step := _next(steps, answer)) is not None:
+            answer = step.run() if isinstance(step, _Blocking) else (yield step)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        steps, answer = self._steps(request), None
+        while (step := _next(steps, answer)) is not None:
+            answer = await step.arun() if isinstance(step, _Blocking) else (yield step)
+
+    def _steps(self, request: Any) -> Generator[Any, Any, None]:
+        """What both flows do: yields requests, and what blocks, and is sent what came of each."""
         if _WITHHELD in request.extensions:
             _keep_out((yield request))
             return
         check_url(str(request.url), self.hosts)
+        source = self.source
         rewind = _rewinder(request)
-        credential = await self.source.acredential()
+        credential = yield _Blocking(source.credential, source.acredential)
         put(credential, request)
         response = yield request
-        _keep_out(response)
-        telling = self._wants_body(response) and await aread_start(response)
-        refused = self._refusal(response, credential, telling)
+        refused = yield from self._refusal(response, credential)
         if refused is Refusal.NO:
             return
-        renewed = await self.source.arenewed(credential, refused)
+        renewed = yield _Blocking(source.renewed, source.arenewed, credential, refused)
         # Not the first request: it may have been done with, and redirected to its result.
         again = response.request
         if renewed is None or not (again.stream is not request.stream or rewind()):
             return
         put(renewed, again)
-        if not await aread_start(response):
+        if not (yield _Blocking(read_start, aread_start, response)):
             cut(response)
         response = yield again
+        if (yield from self._refusal(response, renewed)) is not Refusal.NO:
+            source.refused_again(renewed)
+
+    def _refusal(self, response: Any, credential: Credential) -> Generator[Any, Any, Refusal]:
         _keep_out(response)
-        telling = self._wants_body(response) and await aread_start(response)
-        if self._refusal(response, renewed, telling) is not Refusal.NO:
-            self.source.refused_again(renewed)
-
-    def _wants_body(self, response: Any) -> bool:
-        return has_telling_body(
-            response.status_code, response.headers, self.source.unauthorized_statuses
-        )
-
-    def _refusal(self, response: Any, credential: Credential, telling: bool) -> Refusal:
         if not credential.is_in(response.request.headers):
             return Refusal.NO
+        status, statuses = response.status_code, self.source.unauthorized_statuses
+        telling = has_telling_body(status, response.headers, statuses)
+        if telling:
+            telling = yield _Blocking(read_start, aread_start, response)
         body = response.content if telling else b""
-        statuses = self.source.unauthorized_statuses
-        return refusal(response.status_code, response.headers, body, statuses)
+        return refusal(status, response.headers, body, statuses)
+
+
+class _Blocking:
+    """A call that blocks, and its twin for coroutines."""
+
+    def __init__(
+        self, run: Callable[..., Any], arun: Callable[..., Awaitable[Any]], *arguments: Any
+    ) -> None:
+        self.run = partial(run, *arguments)
+        self.arun = partial(arun, *arguments)
+
+
+def _next(steps: Generator[Any, Any, None], answer: Any) -> Any:
+    """The step after the one that brought ``answer``; None after the last."""
+    try:
+        return steps.send(answer)
+    except StopIteration:
+        return None
 
 
 def _keep_out(response: Any) -> None:

@@ -163,11 +163,13 @@ def join_url(base_url: str, url: str) -> str:
     """``url`` below ``base_url``; an absolute one as it is.
 
     Raises:
-        OAuthTokenError: a relative ``url`` that would leave ``base_url``.
+        OAuthTokenError: a relative ``url`` that would leave ``base_url``, or without one.
     """
     url = url.strip()
-    if not base_url or re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE):
+    if re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE):
         return url
+    if not base_url:
+        raise _incomplete(url)
     if url.startswith("//"):  # another host, by the same scheme
         return f"{urlsplit(base_url).scheme}:{url}"
     path = re.split(r"[?#]", url)[0]
@@ -205,10 +207,12 @@ def check_url(url: str, hosts: Collection[str] | None) -> None:
             among ``hosts``. Codes ``insecure_url`` and ``url_not_allowed``.
     """
     host = host_of(url)
+    if not host or "://" not in url:
+        raise _incomplete(url)
     if not is_secure_url(url):
         raise OAuthTokenError(
-            f"An access token is not sent to {host or 'an address without a host'} without TLS: "
-            "use an https:// address (http:// is for this machine only).",
+            f"An access token is not sent to {host} without TLS: use an https:// address "
+            "(http:// is for this machine only).",
             code="insecure_url",
         )
     if hosts is not None and host not in hosts:
@@ -217,6 +221,16 @@ def check_url(url: str, hosts: Collection[str] | None) -> None:
             f"allowed_hosts=[{host!r}].",
             code="url_not_allowed",
         )
+
+
+def _incomplete(url: str) -> OAuthTokenError:
+    # Without query and user, in which there may be secrets.
+    shown = re.split(r"[?#]", url)[0].rpartition("@")[2][:100]
+    return OAuthTokenError(
+        f"{shown!r} is no whole address: it takes https:// and a host, in base_url or in the "
+        "address of each request.",
+        code="insecure_url",
+    )
 
 
 def host_of(url: str) -> str:

@@ -74,13 +74,18 @@ class Source:
     Arguments:
         get_valid: gives a row whose access token is valid, refreshed where necessary.
         aget_valid: the same for coroutines.
+        held_for: seconds for which what they gave is used without asking them again.
     """
 
     def __init__(
-        self, get_valid: Callable[[], Row], aget_valid: Callable[[], Awaitable[Row]]
+        self,
+        get_valid: Callable[[], Row],
+        aget_valid: Callable[[], Awaitable[Row]],
+        held_for: float = HELD_FOR,
     ) -> None:
         self._get_valid = get_valid
         self._aget_valid = aget_valid
+        self._held_for = held_for
         self._held: Row | None = None
         self._held_until = 0.0
 
@@ -110,7 +115,7 @@ class Source:
         return held if held is not None and timely and is_fresh(held) else None
 
     def _hold(self, row: Row) -> Row:
-        self._held, self._held_until = row, time.monotonic() + HELD_FOR
+        self._held, self._held_until = row, time.monotonic() + self._held_for
         return row
 
     def credential(self) -> Credential:
@@ -176,6 +181,11 @@ class Source:
 def is_fresh(row: Row) -> bool:
     """Whether the row's access token can be used without looking at the database."""
     return row.status == "active" and not row.needs_refresh
+
+
+def is_recent(read_at: float) -> bool:
+    """Whether a disconnect since ``read_at`` (monotonic) may be overlooked."""
+    return time.monotonic() - read_at < HELD_FOR
 
 
 @sensitive_variables()

@@ -72,7 +72,12 @@ def HasOAuthToken(
     ``&`` and ``|``, and needs no exception handler of ours.
 
     Arguments: see ``user.oauth_tokens.get_valid()``.
+
+    Raises:
+        TypeError: there is no name of a provider.
     """
+    if not isinstance(provider, str):
+        raise TypeError('Name the provider: permission_classes = [HasOAuthToken("google")].')
     needed = scope_tokens(scopes)
     leads_to_pages.add(f"the permission HasOAuthToken({provider!r})")
 

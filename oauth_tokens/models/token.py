@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from asgiref.sync import sync_to_async
@@ -46,7 +47,8 @@ class OAuthToken(Grants, StoredTokenSet):
         ]
 
     def __str__(self) -> str:
-        return f"{self.provider} ({self.account_label or self.account_id or self.user_id})"
+        whose = self.account_label or self.account_id or f"user {self.user_id}"
+        return f"{self.provider} ({whose})"
 
     def __repr__(self) -> str:
         return f"<OAuthToken {self.pk}: {self.provider} of user {self.user_id}, {self.status}>"
@@ -73,17 +75,35 @@ class OAuthToken(Grants, StoredTokenSet):
 
     @property
     def _source(self) -> Source:
-        from ..clients.source import Source, is_fresh
+        from ..clients.source import Source, is_fresh, is_recent
 
         lazily = Need("lazy", min_ttl=self.leeway)
 
+        def usable() -> bool:
+            return is_fresh(self) and is_recent(self._known_since)
+
+        def looked() -> bool:
+            # An instance that somebody keeps must not outlive a disconnect for long.
+            if is_fresh(self):
+                type(self).objects.reload(self)
+            return is_fresh(self)
+
         def valid() -> OAuthToken:
-            return self if is_fresh(self) else ensure(self, lazily)
+            return self if usable() or looked() else ensure(self, lazily)
 
         async def avalid() -> OAuthToken:
-            return self if is_fresh(self) else await aensure(self, lazily)
+            done = usable() or await sync_to_async(looked)()
+            return self if done else await aensure(self, lazily)
 
-        return Source(valid, avalid)
+        return Source(valid, avalid, held_for=0.0)
+
+    @property
+    def _known_since(self) -> float:
+        """When (monotonic) it was read, or first used where that is unknown."""
+        if self._read_at is not None:
+            return self._read_at[1]
+        since: float = self.__dict__.setdefault("_used_since", time.monotonic())
+        return since
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """As Django's, but of an existing row only what ``EDITABLE`` or ``update_fields`` names: an
@@ -107,8 +127,8 @@ class OAuthToken(Grants, StoredTokenSet):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        state.pop("_notices", None)
-        state.pop("_read_at", None)
+        for name in ("_notices", "_read_at", "_used_since"):
+            state.pop(name, None)
         return state
 
     # Use

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import SynchronousOnlyOperation
 
 from oauth_tokens import OAuthToken, exceptions
 from tests.support.provider import Provider
@@ -133,3 +134,11 @@ def test_the_twins_store_refresh_and_disconnect(user: AbstractUser, provider: Pr
     assert async_to_sync(live)() == (1, 2)
     assert not OAuthToken.objects.exists()
     assert len(provider.requests("revoke")) == 1
+
+
+def test_get_valid_in_a_coroutine_names_its_twin(user: AbstractUser, token: OAuthToken) -> None:
+    async def forgetful() -> OAuthToken:
+        return user.oauth_tokens.get_valid("acme")
+
+    with pytest.raises(SynchronousOnlyOperation, match=r"await user\.oauth_tokens\.aget_valid\(\)"):
+        async_to_sync(forgetful)()

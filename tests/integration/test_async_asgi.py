@@ -34,15 +34,10 @@ async def token(request):
     found = await user.oauth_tokens.aget_valid("acme")
     return JsonResponse({"version": found.version})
 
-async def call(request):
-    async with user.oauth_tokens.async_client("acme") as client:
-        answer = await client.get(request.GET["url"])
-    return JsonResponse({"status": answer.status_code})
-
 async def ping(request):
     return JsonResponse({"pong": await sync_to_async(lambda: True)()})
 
-urlpatterns = [path("token/", token), path("call/", call), path("ping/", ping)]
+urlpatterns = [path("token/", token), path("ping/", ping)]
 settings.ROOT_URLCONF = "__main__"
 uvicorn.run(get_asgi_application(), port=int(sys.argv[1]), log_level="warning", lifespan="off")
 """

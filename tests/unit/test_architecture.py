@@ -16,11 +16,11 @@ FLOORS = {
         *("views", "urls", "decorators", "admin", "management", "templatetags"),
         *("tasks", "schedule", "checks", "receivers", "apps", "middleware"),
     ],
-    4: ["connect", "contrib", "upkeep", "words", "answers", "overview", "notices"],
+    4: ["connect", "contrib", "upkeep", "words", "scope_words", "answers", "overview", "notices"],
     3: ["models", "managers", "reader", "writer", "usage", "migrations"],
     2: ["refresh", "rescue", "revocation", "clients"],
     1: ["connection", "encryption", "locks", "transport", "providers", "jwks"],
-    0: ["exceptions", "signals", "conf", "token_set"],
+    0: ["exceptions", "signals", "conf", "token_set", "distances"],
 }
 #: Depend on nothing above: modules of the first column may use those of the second.
 APART = {

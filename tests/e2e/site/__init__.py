@@ -1,0 +1,1 @@
+"""A site, an authorization server, an issuer of JWTs and a protected API: a process each."""
