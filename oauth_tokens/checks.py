@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core import checks
+from django.utils.module_loading import import_string
 
 from .conf import NAME, settings_problems
 from .exceptions import connect_url
@@ -16,7 +17,7 @@ MIDDLEWARE = "oauth_tokens.middleware.OAuthTokenMiddleware"
 
 
 def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
-    """E001 to E020: what keeps the app from working."""
+    """E001 to E021: what keeps the app from working."""
     problems = [*settings_problems(), *all_provider_problems()]
     found: list[checks.CheckMessage] = [
         checks.Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems
@@ -79,8 +80,37 @@ def check_pages(**kwargs: Any) -> Sequence[checks.CheckMessage]:
     ]
 
 
+def check_notices(**kwargs: Any) -> Sequence[checks.CheckMessage]:
+    """E023 and W004: e-mails to users that could not be written."""
+    raw = getattr(django_settings, NAME, None)
+    values = raw if isinstance(raw, dict) else {}
+    found: list[checks.CheckMessage] = []
+    try:
+        import_string(str(values.get("NOTIFY_LANGUAGE") or f"{__name__}.check_notices"))
+    except ImportError as error:
+        found.append(
+            checks.Error(
+                f"{NAME}['NOTIFY_LANGUAGE'] cannot be imported: {error}.",
+                hint="Give the dotted path of a callable that takes a user, or leave it out.",
+                id="oauth_tokens.E023",
+            )
+        )
+    urls = getattr(django_settings, "ROOT_URLCONF", "")
+    if values.get("NOTIFY_USERS") and urls and connect_url("") is None:
+        found.append(
+            checks.Warning(
+                "NOTIFY_USERS is set, and oauth_tokens.urls is not included: e-mails to users have "
+                "no page to lead to, and are not sent.",
+                hint='Add path("oauth/", include("oauth_tokens.urls")) to urlpatterns.',
+                id="oauth_tokens.W004",
+            )
+        )
+    return found
+
+
 def register_all() -> None:
     """Called once, when Django is ready."""
     checks.register(check_settings)
     checks.register(check_redis)
     checks.register(check_pages, checks.Tags.urls)
+    checks.register(check_notices, checks.Tags.urls)

@@ -23,6 +23,15 @@ from django.utils.module_loading import import_string
 NAME = "OAUTH_TOKENS"
 KEY_BYTES = 32
 GENERATE_HINT = "Run `python manage.py oauth_tokens_generate_key` and put its output first."
+KEY_HINT = (
+    "Tokens are stored already? Put back the whole key that they were encrypted with, all 44 "
+    "characters: no other opens them. If it comes from an environment variable, see that it is "
+    f"set. No tokens yet? {GENERATE_HINT}"
+)
+LIST_HINT = (
+    'If it is a key, put it in a list: "ENCRYPTION_KEYS": [key]. If not, give the dotted path of a '
+    "callable that returns a list of keys."
+)
 
 
 class Problem(NamedTuple):
@@ -53,6 +62,13 @@ class Settings:
         GIVE_UP_AFTER: of nothing but transient failures until re-authentication is asked for.
         REVOKE_ON_LOGOUT: disconnect all of a user's tokens when they log out.
         RESCUE_DIR: folder for token sets that neither database nor Redis would take; "" for none.
+        SITE_URL: where this site is, "https://your.site", for links in e-mails.
+        NOTIFY_USERS: e-mail users who have to connect again.
+        NOTIFY_AHEAD: before the known end of a refresh token its user is told; 0 for not at all.
+        NOTIFY_LANGUAGE: dotted path of a callable that gives the language code of a user's e-mails;
+            "" means LANGUAGE_CODE.
+        NOTIFY_OPERATORS: addresses of those who are told, once a day at most, what needs them.
+        NOTIFY_FROM: sender of these e-mails; "" means DEFAULT_FROM_EMAIL.
     """
 
     ENCRYPTION_KEYS: list[str] | str = field(default_factory=list, repr=False)
@@ -68,6 +84,12 @@ class Settings:
     GIVE_UP_AFTER: float = 4 * 86400
     REVOKE_ON_LOGOUT: bool = False
     RESCUE_DIR: str = ""
+    SITE_URL: str = ""
+    NOTIFY_USERS: bool = False
+    NOTIFY_AHEAD: float = 7 * 86400
+    NOTIFY_LANGUAGE: str = ""
+    NOTIFY_OPERATORS: list[str] | tuple[str, ...] = ()
+    NOTIFY_FROM: str = ""
 
     def encryption_keys(self) -> list[bytes]:
         """The decoded keys, the encrypting one first.
@@ -82,14 +104,21 @@ class Settings:
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
-    "ENCRYPTION_KEYS": (list, tuple, str),
     "REDIS_URL": (str,),
     "PROVIDERS": (dict,),
     "MAX_RETRIES": (int,),
     "REVOKE_ON_LOGOUT": (bool,),
     "RESCUE_DIR": (str,),
+    "SITE_URL": (str,),
+    "NOTIFY_USERS": (bool,),
+    "NOTIFY_LANGUAGE": (str,),
+    "NOTIFY_OPERATORS": (list, tuple),
+    "NOTIFY_FROM": (str,),
 }
+_DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _REDIS_URL = re.compile(r"(redis|rediss|unix)://.")
+_SITE_URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
+_ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 _SMALLEST = {"HTTP_TIMEOUT": 0.1, "MAX_RETRIES": 1, "LOCK_TIMEOUT": 1, "DEFAULT_EXPIRES_IN": 1}
 
 
@@ -116,13 +145,15 @@ def settings_problems() -> Iterator[Problem]:
         if key not in known:
             yield Problem("oauth_tokens.E002", *unknown_key(NAME, key, known))
             continue
-        problem = _type_problem(key, value)
+        problem = _type_problem(key, value) if key != "ENCRYPTION_KEYS" else None
         if problem:
             sound = False
             yield problem
     yield from _decode_keys(raw.get("ENCRYPTION_KEYS", []))[1]
     if sound:
-        yield from _timing_problems(Settings(**{k: v for k, v in raw.items() if k in known}))
+        values = Settings(**{k: v for k, v in raw.items() if k in known})
+        yield from _timing_problems(values)
+        yield from _mail_problems(values)
 
 
 def _type_problem(key: str, value: object) -> Problem | None:
@@ -163,43 +194,64 @@ def _timing_problems(values: Settings) -> Iterator[Problem]:
         )
 
 
+def _mail_problems(values: Settings) -> Iterator[Problem]:
+    if values.SITE_URL and not _SITE_URL.fullmatch(values.SITE_URL):
+        yield Problem(
+            "oauth_tokens.E003",
+            f"{NAME}['SITE_URL'] is no address of a site.",
+            'Write it as "https://your.site", with the path if the site is below one.',
+        )
+    if not all(_ADDRESS.fullmatch(str(text)) for text in values.NOTIFY_OPERATORS):
+        yield Problem(
+            "oauth_tokens.E003",
+            f"{NAME}['NOTIFY_OPERATORS'] holds something that is no e-mail address.",
+            'Write it as ["ops@your.site"].',
+        )
+    told = [key for key in ("NOTIFY_USERS", "NOTIFY_OPERATORS") if getattr(values, key)]
+    if told and not values.SITE_URL:
+        yield Problem(
+            "oauth_tokens.E022",
+            f"{NAME}[{told[0]!r}] is set, and SITE_URL is not: e-mails could hold no links.",
+            'Set SITE_URL to the address of this site, e.g. "https://your.site".',
+        )
+
+
 def _decode_keys(value: object) -> tuple[list[bytes], list[Problem]]:
     """Decoded keys and what is wrong with them. No message shows a key."""
-    key_id = "oauth_tokens.E004"
     if isinstance(value, str) and value:
+        if not _DOTTED_PATH.fullmatch(value):
+            return [], [_key_problem(" is a str that is no dotted path.", LIST_HINT)]
         try:
             value = import_string(value)()
         except Exception as error:  # noqa: BLE001
             # Whatever a key service raises, its text may hold a secret: name its type alone.
-            return [], [
-                Problem(
-                    key_id,
-                    f"{NAME}['ENCRYPTION_KEYS'] names a callable that failed: "
-                    f"{type(error).__name__}.",
-                    "Give a list of keys, or the dotted path of a callable that returns one.",
-                )
-            ]
-    if not isinstance(value, (list, tuple)) or not value:
-        return [], [Problem(key_id, f"{NAME}['ENCRYPTION_KEYS'] has no key.", GENERATE_HINT)]
+            failure = f" names a callable that failed: {type(error).__name__}."
+            return [], [_key_problem(failure, LIST_HINT)]
+    if not value:
+        return [], [_key_problem(" has no key.", KEY_HINT)]
+    if not isinstance(value, (list, tuple)):
+        return [], [_key_problem(" is no list of keys.", LIST_HINT)]
     keys: list[bytes] = []
     problems: list[Problem] = []
     for number, text in enumerate(value, 1):
-        try:
-            key = base64.b64decode(str(text).encode(), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            key = b""
+        key = _decode_key(text)
         if len(key) == KEY_BYTES:
             keys.append(key)
-        else:
-            problems.append(
-                Problem(
-                    key_id,
-                    f"{NAME}['ENCRYPTION_KEYS']: key number {number} is not url-safe base64 of "
-                    f"{KEY_BYTES} bytes.",
-                    GENERATE_HINT,
-                )
-            )
+            continue
+        what = f"not url-safe base64 of {KEY_BYTES} bytes" if text else "empty"
+        problems.append(_key_problem(f": key number {number} is {what}.", KEY_HINT))
     return keys, problems
+
+
+def _decode_key(text: object) -> bytes:
+    try:
+        return base64.b64decode(str(text).encode(), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _key_problem(what: str, hint: str) -> Problem:
+    return Problem("oauth_tokens.E004", f"{NAME}['ENCRYPTION_KEYS']{what}", hint)
 
 
 @cache

@@ -140,6 +140,7 @@ def main() -> int:
     try:
         env = environment.load()
         environment.check_ports(env)
+        environment.check_redirect_uris(env)
         environment.check_redis(env)
         environment.clear()
         print("Preparing both databases ...", flush=True)

@@ -1,6 +1,7 @@
 """What the demo's processes read: ``.env`` with generated keys, ports, and the folders in var/."""
 
 import os
+import re
 import secrets
 import socket
 import sys
@@ -87,6 +88,18 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def check_redirect_uris(env: dict[str, str]) -> None:
+    """Make sure that the redirect URIs of other projects, where any are given, are such.
+
+    Raises:
+        DemoError: one is no absolute address, or has a fragment (RFC 6749 section 3.1.2).
+    """
+    for uri in filter(None, env.get("EXTRA_REDIRECT_URI", "").split(",")):
+        if not re.fullmatch(r"https?://[^/\s#?]+/[^\s#]*", uri):
+            example = "http://127.0.0.1:8001/oauth/acme/callback/"
+            raise DemoError(f"EXTRA_REDIRECT_URI must be like {example}, not {uri!r}.")
 
 
 def check_redis(env: dict[str, str]) -> None:

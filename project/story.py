@@ -70,8 +70,9 @@ class Story:
         return [
             ("Five processes are up", self.processes_answer),
             ("Alice signs in at the demo site", self.sign_in),
+            ("Alice is asked by Acme for her consent, and cancels", self.cancel),
             ("Alice connects her Acme account", self.connect),
-            ("A view calls Acme's API with get_valid()", self.call_api),
+            ("A view calls Acme's API", self.call_api),
             ("The token nears its expiry: beat refreshes it", self.beat_refreshes),
             ("The token expires with beat paused: a view refreshes it", self.view_refreshes),
             (f"Expired again, {CALLERS} requests at once", self.one_refresh_for_all),
@@ -97,14 +98,31 @@ class Story:
         expect(page.url == f"{SITE}/dashboard/", f"the login ended at {page.url}")
         return f"signed in as {ALICE.username}, nothing connected yet"
 
-    def connect(self) -> str:
-        """Authorization code with PKCE: connect, sign in at Acme, consent, and back."""
+    def cancel(self) -> str:
+        """The provider sends her back with an error (RFC 6749 section 4.1.2.1)."""
         before = counted("authorization_code")
+        page = self.consent_page()
+        page = self.alice.submit(page, page.form("allow"))
+        expect("error=access_denied" in page.url, f"after cancelling: {page.url}")
+        expect(page.status == requests.codes.ok, f"the page about it: HTTP {page.status}")
+        expect("/oauth/acme/connect/" in page.text, "the page offers no way to try again")
+        expect(self.state()["status"] == "not connected", "something was stored")
+        expect(counted("authorization_code") == before, "a code was exchanged")
+        return "a page says so and offers to try again; no code exchanged, nothing stored"
+
+    def consent_page(self) -> Page:
+        """Where Acme asks whether the demo site may use the account, signed in there."""
         page = self.alice.open(f"{SITE}/oauth/acme/connect/?next=/dashboard/")
         if "/login/" in page.url:
             page = self.alice.sign_in(page, ACME_ALICE.username, ACME_ALICE.password)
         expect("code_challenge_method=S256" in page.url, f"no PKCE S256 in {page.url}")
         expect("See your name" in page.text, f"no consent page at {page.url}")
+        return page
+
+    def connect(self) -> str:
+        """Authorization code with PKCE: connect, sign in at Acme, consent, and back."""
+        before = counted("authorization_code")
+        page = self.consent_page()
         page = self.alice.submit(page, page.form("allow"), allow="Authorize")
         expect(page.url == f"{SITE}/dashboard/", f"after consent: {page.url}, {page.status}")
         state = self.state()
@@ -142,7 +160,7 @@ class Story:
         return f"refreshed {at:.0f} s before expiry: {self.difference(first)}, {posts} POST"
 
     def view_refreshes(self) -> str:
-        """With beat stopped, the next caller of ``get_valid()`` refreshes."""
+        """With beat stopped, the next caller refreshes."""
         first = self.profile()
         with beat_paused():
             self.wait_for_expiry()
@@ -200,7 +218,7 @@ class Story:
         return f"200, Acme says: {profile['name']}; version {profile['version']}"
 
     def profile(self) -> dict[str, Any]:
-        """What the view got from Acme's API through ``get_valid()``."""
+        """What the view got from Acme's API."""
         answer = self.alice.session.get(f"{SITE}/profile.json", timeout=30)
         expect(answer.status_code == requests.codes.ok, f"the view: {answer.status_code}")
         return answer.json()

@@ -10,19 +10,12 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from oauth_tokens.exceptions import REAUTHENTICATION_CODES, OAuthTokenError
+from oauth_tokens.exceptions import OAuthTokenError
 from oauth_tokens.models import OAuthToken, TokenEvent
+from oauth_tokens.words import REASONS, code_in_words
 
 PROVIDER = "acme"
 EVENTS_SHOWN = 8
-CODES = {
-    **REAUTHENTICATION_CODES,
-    "created": "for the first time",
-    "replaced": "again",
-    "sweep": "ahead of time, by beat",
-    "lazy": "when a view needed it",
-    "unauthorized": "after the API refused it",
-}
 
 
 def fetch_profile(user: Any) -> dict[str, Any]:
@@ -32,13 +25,11 @@ def fetch_profile(user: Any) -> dict[str, Any]:
         OAuthTokenError: there is no usable token; ``connect_url`` says where to get one.
         requests.RequestException: the API did not answer as it should.
     """
-    token = user.oauth_tokens.get_valid(PROVIDER)
-    response = requests.get(f"{settings.ACME_URL}/api/me/", auth=token, timeout=5)
-    if response.status_code == requests.codes.unauthorized:
-        token.report_unauthorized()
-        response = requests.get(f"{settings.ACME_URL}/api/me/", auth=token, timeout=5)
+    api = user.oauth_tokens.session(PROVIDER, base_url=settings.ACME_URL)
+    response = api.get("api/me/", timeout=5)
     response.raise_for_status()
-    return {**response.json(), "version": token.version}
+    row = _row(user)
+    return {**response.json(), "version": row.version if row else None}
 
 
 @require_GET
@@ -56,6 +47,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         context["profile"] = fetch_profile(request.user)
     except OAuthTokenError as error:
         context["error"] = error
+        context["reason"] = REASONS.get(error.code, error.code)
     except requests.RequestException:
         context["api_down"] = True
     return render(request, "dashboard.html", context | _history(request.user))
@@ -110,5 +102,5 @@ def _history(user: Any) -> dict[str, Any]:
     return {
         "token": row,
         "seconds_left": row and _seconds_left(row),
-        "events": [(event, CODES.get(event.code, event.code)) for event in events],
+        "events": [(event, code_in_words(event.code)) for event in events],
     }

@@ -6,7 +6,6 @@ with. Requests that are under way are kept in the login session, each usable onc
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import time
@@ -28,9 +27,7 @@ from ..reader import database_now
 from ..token_set import TokenSet
 from .account import find_account
 from .exchange import exchange, long_lived
-from .failure import Cause, ConnectFailed, Started, rejected, stale
-
-logger = logging.getLogger("oauth_tokens")
+from .failure import Cause, ConnectFailed, Started, refused, rejected, stale
 
 __all__ = ["Cause", "ConnectFailed", "Connected", "Started", "check_scope", "complete", "start"]
 
@@ -121,7 +118,8 @@ def check_scope(provider_name: str, asked: Collection[str]) -> None:
     """
     if len(asked) > _MAX_SCOPES or not all(_SCOPE_TOKEN.fullmatch(token) for token in asked):
         raise ConnectFailed(
-            "scope holds something that is no scope (RFC 6749 section 3.3).",
+            f"scope holds something that is no scope (RFC 6749 section 3.3), or more than "
+            f"{_MAX_SCOPES} of them. Separate scopes by spaces.",
             cause=Cause.REJECTED,
             code="invalid_scope",
             provider=provider_name,
@@ -199,7 +197,10 @@ def _with_redirected(
         )
     except InvalidVariable:
         raise rejected(
-            provider, "url_variable", "The answer does not say where to go on, or says it wrong."
+            provider,
+            "url_variable",
+            "The answer does not say where to go on, or says it wrong. Check what url_variables "
+            "expects of the redirect.",
         ) from None
     return replace(started, variables=variables)
 
@@ -265,35 +266,47 @@ def _code(provider: Provider, answer: QueryDict) -> str:
     # An error without it is believed: nothing comes of it, and django-oauth-toolkit sends such.
     wanted = provider.authorization_response_iss_parameter_supported and not answer.get("error")
     if issuer is None and wanted:
-        raise rejected(provider, "missing_issuer", "The answer lacks iss (RFC 9207 section 2.4).")
+        raise rejected(
+            provider,
+            "missing_issuer",
+            "The answer lacks iss (RFC 9207 section 2.4). If the provider never sends it, leave "
+            "out authorization_response_iss_parameter_supported.",
+        )
     if issuer is not None and provider.issuer and issuer != provider.issuer:
         raise rejected(
-            provider, "issuer_mismatch", "The answer is another issuer's (RFC 9207 section 2.4)."
+            provider,
+            "issuer_mismatch",
+            "The answer is another issuer's (RFC 9207 section 2.4). Set issuer to exactly what "
+            "the provider's metadata says.",
         )
     if answer.get("error"):
         raise _refused(provider, answer)
     code = answer.get(provider.code_parameter)
     if not code:
-        raise rejected(provider, "missing_code", "The answer has neither code nor error.")
+        raise rejected(
+            provider,
+            "missing_code",
+            f"The answer has neither {provider.code_parameter} nor error. Set code_parameter to "
+            "what this provider calls the code.",
+        )
     return code
 
 
 def _refused(provider: Provider, answer: QueryDict) -> ConnectFailed:
     """The provider's error response (RFC 6749 section 4.1.2.1)."""
     code = clean(answer.get("error") or "", (), 64)
-    cause = Cause.OPERATOR
-    if code in _DENIED:
-        cause = Cause.DENIED
-    elif code in _PROVIDER_DOWN:
-        cause = Cause.PROVIDER
-    else:
-        logger.error("Provider %s refused an authorization request: %s", provider.name, code)
+    description = clean(answer.get("error_description") or "", (), 250)
+    if code not in (*_DENIED, *_PROVIDER_DOWN):
+        fix = (
+            "Check scope, authorization_params, pkce, and what the client is registered for there."
+        )
+        return refused(provider, code, "an authorization request", fix, description=description)
     return ConnectFailed(
-        f"{provider.name} answered the authorization request with {code}.",
-        cause=cause,
+        f"{provider.name} answered the authorization request with {code}. Start again.",
+        cause=Cause.DENIED if code in _DENIED else Cause.PROVIDER,
         code=code,
         provider=provider.name,
-        description=clean(answer.get("error_description") or "", (), 250),
+        description=description,
         retryable=code == "temporarily_unavailable",
     )
 

@@ -39,10 +39,18 @@ def find_account(
         subjects = {lookup(found, "id_token.sub"), lookup(found, "userinfo.sub")} - {None}
         if len(subjects) > 1:
             # OpenID Connect Core section 5.3.2: the answer is about someone else.
-            raise rejected(provider, "subject_mismatch", "userinfo and id_token name two users.")
+            raise rejected(
+                provider,
+                "subject_mismatch",
+                "userinfo and id_token name two users. Check userinfo_endpoint.",
+            )
     account_id, label = (_text(lookup(found, path)) if path else "" for path in paths)
     if provider.account_id_from and not 0 < len(account_id) <= 255:
-        raise failing(provider, "account_unknown", retryable=False)
+        fix = (
+            f"There is nothing at {provider.account_id_from}: correct account_id_from, or ask for "
+            "the scope that brings it."
+        )
+        raise failing(provider, "account_unknown", fix, retryable=False)
     return account_id, label[:255]
 
 

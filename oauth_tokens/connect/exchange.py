@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,9 +13,7 @@ from ..conf import get_settings
 from ..providers.base import Provider
 from ..providers.wire import Answer, Meaning, Request, parse_body
 from ..token_set import TokenSet
-from .failure import Cause, ConnectFailed, Started, failing, stale
-
-logger = logging.getLogger("oauth_tokens")
+from .failure import ConnectFailed, Started, failing, refused, stale
 
 #: Words of GitHub and Slack for an authorization code that is used or expired.
 _USED_CODE = ("bad_verification_code", "invalid_code", "code_already_used")
@@ -68,12 +65,10 @@ def _not_exchanged(provider: Provider, answer: Answer, status: int) -> ConnectFa
     if answer.meaning is Meaning.DEAD_GRANT or answer.code in _USED_CODE:
         return stale(answer.code, provider.name)
     if answer.meaning is Meaning.OPERATOR_ERROR:
-        logger.error("Provider %s refused to exchange a code: %s", provider.name, answer.code)
-        return ConnectFailed(
-            f"{provider.name} refused this site's own credentials or request ({answer.code}). "
+        return refused(
+            provider,
+            answer.code,
+            "this site's own credentials or request",
             "Check client_id, client_secret, redirect_uris and token_endpoint_auth_method.",
-            cause=Cause.OPERATOR,
-            code=answer.code,
-            provider=provider.name,
         )
     return failing(provider, answer.code, retryable=answer.outage or status >= 500)

@@ -91,14 +91,33 @@ def stale(code: str, provider_name: str) -> ConnectFailed:
 
 
 def rejected(provider: Provider, code: str, message: str) -> ConnectFailed:
-    logger.warning("An answer in the name of provider %s was rejected: %s", provider.name, code)
+    logger.warning(
+        "An answer in the name of provider %s was rejected (%s). %s", provider.name, code, message
+    )
     return ConnectFailed(message, cause=Cause.REJECTED, code=code, provider=provider.name)
 
 
-def failing(provider: Provider, code: str, *, retryable: bool = True) -> ConnectFailed:
-    logger.warning("Provider %s failed while a user connected it: %s", provider.name, code)
+def refused(
+    provider: Provider, code: str, what: str, fix: str, *, description: str = ""
+) -> ConnectFailed:
+    message = f"{provider.name} refused {what} ({code}). {fix}"
+    logger.error("%s", message)
     return ConnectFailed(
-        f"{provider.name} did not answer as it should ({code}). Start again later.",
+        message,
+        cause=Cause.OPERATOR,
+        code=code,
+        provider=provider.name,
+        description=description,
+    )
+
+
+def failing(
+    provider: Provider, code: str, fix: str = "Start again later.", *, retryable: bool = True
+) -> ConnectFailed:
+    message = f"{provider.name} did not answer as it should ({code}). {fix}"
+    logger.warning("%s", message)
+    return ConnectFailed(
+        message,
         cause=Cause.PROVIDER,
         code=code,
         provider=provider.name,

@@ -32,17 +32,24 @@ def verified_claims(
     claims = _signed(provider, id_token) if _has_keys(provider) else _readable(provider, id_token)
     audience, expires = claims.get("aud"), claims.get("exp")
     audiences = audience if isinstance(audience, list) else [audience]
-    for check, good in (
-        ("iss", not provider.issuer or claims.get("iss") == provider.issuer),
-        ("aud", provider.client_id in audiences),
-        ("azp", claims.get("azp", provider.client_id) == provider.client_id),
-        ("exp", isinstance(expires, (int, float)) and expires > now.timestamp() - CLOCK_SKEW),
-        ("nonce", nonce is None or claims.get("nonce") == nonce),
+    for check, good, fix in (
+        ("iss", not provider.issuer or claims.get("iss") == provider.issuer, "Check issuer."),
+        ("aud", provider.client_id in audiences, "Check client_id."),
+        ("azp", claims.get("azp", provider.client_id) == provider.client_id, "Check client_id."),
+        (
+            "exp",
+            isinstance(expires, (int, float)) and expires > now.timestamp() - CLOCK_SKEW,
+            "Check this machine's clock.",
+        ),
+        (
+            "nonce",
+            nonce is None or claims.get("nonce") == nonce,
+            "If the provider never sends it back, set nonce to False.",
+        ),
     ):
         if not good:
-            raise rejected(
-                provider, f"id_token_{check}", f"The id_token is not meant for us: {check}."
-            )
+            message = f"The id_token is not meant for us: {check}. {fix}"
+            raise rejected(provider, f"id_token_{check}", message)
     return claims
 
 
@@ -64,7 +71,10 @@ def _signed(provider: Provider, id_token: str) -> dict[str, Any]:
         )
     except jwks.InvalidJWT:
         raise rejected(
-            provider, "id_token_signature", "The id_token is not signed by the provider."
+            provider,
+            "id_token_signature",
+            "The id_token is not signed by the provider. Check jwks_uri and "
+            "id_token_signed_response_alg.",
         ) from None
     except jwks.KeysUnavailable as error:
         raise failing(provider, f"jwks_{error.code}") from None

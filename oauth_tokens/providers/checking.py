@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from .. import conf
 from .assertion import ALGORITHMS, key_problem
 from .description import Description
-from .presets import PRESETS
+from .presets import PRESETS, facts
 from .social_core import BackendUnusable, read_backend
 from .variables import parse_variables, unknown_placeholder, unsafe_variables, variable_problem
 from .wire import is_secure_url
@@ -36,6 +37,25 @@ _CHOICES = {
     "token_endpoint_auth_signing_alg": ("", *ALGORITHMS),
     "id_token_signed_response_alg": ("", *ID_TOKEN_ALGORITHMS),
 }
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: Of whose absence something follows.
+_NEEDED = (*REQUIRED, *BASES, "issuer", "client_id", "client_secret", "private_key")
+_ALL_KEYS = "docs/settings.md lists all keys, and so does oauth_tokens.providers.description."
+#: What other libraries call it.
+_OTHERS_WORDS = {
+    **dict.fromkeys(("authorize_url", "auth_url", "authorization_url"), "authorization_endpoint"),
+    **dict.fromkeys(("token_url", "access_token_url"), "token_endpoint"),
+    **dict.fromkeys(("refresh_url", "refresh_token_url"), "refresh_endpoint"),
+    **dict.fromkeys(("revoke_url", "revoke_token_url"), "revocation_endpoint"),
+    **dict.fromkeys(("userinfo_url", "profile_url"), "userinfo_endpoint"),
+    **dict.fromkeys(("server_metadata_url", "server_url", "discovery_url"), "issuer"),
+    **dict.fromkeys(("key", "consumer_key"), "client_id"),
+    **dict.fromkeys(("secret", "consumer_secret"), "client_secret"),
+    **dict.fromkeys(("redirect_uri", "redirect_url", "callback_url"), "redirect_uris"),
+    **dict.fromkeys(("authorize_params", "auth_params"), "authorization_params"),
+    "provider": "preset",
+    "name": "label",
+}
 _PREVIOUS_CLIENT = (
     *("client_id", "client_secret", "token_endpoint_auth_method"),
     *("private_key", "private_key_id", "token_endpoint_auth_signing_alg"),
@@ -57,22 +77,24 @@ def merged(raw: Mapping[str, Any]) -> dict[str, Any]:
 def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
     """Each mistake in one provider's description, with its fix."""
     where = f"{conf.NAME}['PROVIDERS'][{name!r}]"
-    if not isinstance(raw, Mapping) or not isinstance(name, str) or not _is_name(name):
+    if not isinstance(raw, Mapping):
         yield conf.Problem(
             "oauth_tokens.E010",
-            f"{where} is no provider description under a usable name.",
-            "Map a name of letters, digits, '-' and '_' (64 at most) to a dict.",
+            f"{where} is no provider's description, but {type(raw).__name__}.",
+            'PROVIDERS maps names to dicts: {"google": {"preset": "google", "client_id": "...", '
+            '"client_secret": "..."}}.',
         )
         return
-    preset = raw.get("preset")
-    if preset is not None and preset not in PRESETS:
-        close = difflib.get_close_matches(str(preset), PRESETS, n=1)
-        fix = f"Did you mean {close[0]!r}?" if close else f"Presets: {', '.join(sorted(PRESETS))}."
-        yield conf.Problem("oauth_tokens.E011", f"{where}: there is no preset {preset!r}.", fix)
-    for key in raw:
-        if key not in KNOWN and key not in BASES:
-            message, hint = conf.unknown_key(where, key, [*KNOWN, *BASES])
-            yield conf.Problem("oauth_tokens.E012", message, hint)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        yield conf.Problem(
+            "oauth_tokens.E010",
+            f"{where}: the name is unusable in the address of a page.",
+            "Name it with letters of ASCII, digits, '-' and '_', 64 at most; what users read is "
+            "the description's label.",
+        )
+        return
+    problems, raw = _spelling(where, raw)
+    yield from problems
     if raw.get("jwks_uri") and find_spec("joserfc") is None:
         yield conf.Problem(
             "oauth_tokens.E020",
@@ -87,13 +109,15 @@ def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
         return
     yield from _value_problems(where, values)
     yield from _address_problems(where, values)
+    yield from _endpoint_problems(where, values, raw.get("preset"))
     yield from _client_problems(where, values)
     for number, client in enumerate(_previous(values), 1):
         inside = f"{where}['previous_clients'], number {number},"
         for key in client:
             if key not in _PREVIOUS_CLIENT:
-                message, hint = conf.unknown_key(inside, key, list(_PREVIOUS_CLIENT))
-                yield conf.Problem("oauth_tokens.E012", message, hint)
+                yield conf.Problem(
+                    "oauth_tokens.E012", *conf.unknown_key(inside, key, list(_PREVIOUS_CLIENT))
+                )
         yield from _client_problems(inside, client)
 
 
@@ -103,16 +127,41 @@ def _previous(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [client for client in clients if isinstance(client, Mapping)] if sound else []
 
 
-def _is_name(name: str) -> bool:
-    return 0 < len(name) <= 64 and name.replace("-", "").replace("_", "").isalnum()
+def _spelling(where: str, raw: Mapping[Any, Any]) -> tuple[list[conf.Problem], dict[str, Any]]:
+    """Names that do not exist, and ``raw`` with those that are probably meant: what follows from a
+    misspelt name is no mistake of its own."""
+    problems: list[conf.Problem] = []
+    meant: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key in KNOWN or key in BASES:
+            meant[key] = value
+            continue
+        close = _OTHERS_WORDS.get(str(key).lower())
+        likely = [close] if close else difflib.get_close_matches(str(key), [*KNOWN, *BASES])
+        hint = f"Did you mean {' or '.join(map(repr, likely))}?" if likely else _ALL_KEYS
+        problems.append(conf.Problem("oauth_tokens.E012", f"{where} has no key {key!r}.", hint))
+        if likely and likely[0] in _NEEDED and likely[0] not in raw:
+            meant.setdefault(likely[0], value)
+    preset = meant.get("preset")
+    if preset is not None and str(preset) not in PRESETS:
+        likely = difflib.get_close_matches(str(preset), PRESETS, n=1)
+        meant["preset"] = likely[0] if likely else str(preset)
+        fix = (
+            f"Did you mean {likely[0]!r}?" if likely else f"Presets: {', '.join(sorted(PRESETS))}."
+        )
+        message = f"{where}: there is no preset {preset!r}."
+        problems.insert(0, conf.Problem("oauth_tokens.E011", message, fix))
+    return problems, meant
 
 
 def _value_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Problem]:
     for key, value in values.items():
         if key in KNOWN and key != "url_variables" and (expected := _expected(key, value)):
-            yield conf.Problem(
-                "oauth_tokens.E013", f"{where}[{key!r}] must be {expected}.", f"Correct {key}."
-            )
+            fix = f"Set {key}, or leave it out for its default."
+            if value is None:
+                expected += ", not None"
+                fix = f"Set {key}; if it comes from an environment variable, that one is not set."
+            yield conf.Problem("oauth_tokens.E013", f"{where}[{key!r}] must be {expected}.", fix)
 
 
 def _expected(key: str, value: object) -> str:
@@ -204,35 +253,53 @@ def _address_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Pr
                 f"Have a domain follow it, as in {{{name}}}.provider.example, or limit "
                 f"url_variables[{name!r}] to choices.",
             )
-    for key in REQUIRED if not values.get("issuer") else ():
-        if not values.get(key):
-            yield conf.Problem(
-                "oauth_tokens.E017",
-                f"{where} has no {key}.",
-                f"Set {key}, an issuer whose metadata has it, or a preset.",
-            )
+
+
+def _endpoint_problems(
+    where: str, values: Mapping[str, Any], preset: str | None
+) -> Iterator[conf.Problem]:
+    if preset is not None and preset not in PRESETS:
+        return  # which may have had them
+    missing = [key for key in REQUIRED if values.get(key, "") == ""]
+    if not missing or values.get("issuer", "") != "":
+        return
+    if preset and not any(key in PRESETS[preset] for key in REQUIRED):
+        # The preset's own words begin with what an issuer looks like there.
+        example = facts()[preset].get("about", "").partition(". ")[0]
+        yield conf.Problem(
+            "oauth_tokens.E017",
+            f"{where} has no issuer, and the preset {preset!r} cannot know yours.",
+            f"{example}." if "issuer" in example else "Set issuer to the address of yours.",
+        )
+        return
+    yield conf.Problem(
+        "oauth_tokens.E017",
+        f"{where} has no {' and no '.join(missing)}.",
+        f"Set {' and '.join(missing)}, an issuer whose metadata tells, or a preset.",
+    )
 
 
 def _client_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Problem]:
+    """What is missing; what is of the wrong type has been named already."""
     elsewhere = bool(values.get("client_from"))
-    if not values.get("client_id") and not elsewhere:
+    if values.get("client_id", "") == "" and not elsewhere:
         yield conf.Problem(
             "oauth_tokens.E015",
             f"{where} has no client_id.",
-            "Register your site with the provider and set the client_id that it gives you.",
+            "Register your site with the provider and set the client_id that it gives you; if it "
+            "comes from an environment variable, that one is empty.",
         )
-    method, key = values.get("token_endpoint_auth_method"), values.get("private_key")
+    method, key = values.get("token_endpoint_auth_method"), values.get("private_key", "")
     needed = method in ("client_secret_basic", "client_secret_post")
     empty = "client_secret" in values and not (key or method in ("none", "private_key_jwt"))
-    if (needed or empty) and not values.get("client_secret") and not elsewhere:
+    if (needed or empty) and values.get("client_secret", "") == "" and not elsewhere:
         yield conf.Problem(
             "oauth_tokens.E016",
             f"{where} has no client_secret, or an empty one.",
             "Set client_secret, or token_endpoint_auth_method to 'none' for a public client.",
         )
-    algorithm = values.get("token_endpoint_auth_signing_alg") or ""
-    if key or method == "private_key_jwt":
-        problem = key_problem(str(key or ""), str(algorithm))
+    if isinstance(key, str) and (key or method == "private_key_jwt"):
+        problem = key_problem(key, str(values.get("token_endpoint_auth_signing_alg") or ""))
         if problem:
             yield conf.Problem(
                 "oauth_tokens.E018",

@@ -75,6 +75,8 @@ class Description:
     stands for the signature."""
     scope: _Words = ()
     """Asked for at connect unless the caller names others."""
+    scope_labels: _Strings = field(default_factory=dict)
+    """Scopes in words for your users, where the app knows none or you know better."""
     redirect_uris: _Words = ()
     """The first one is used instead of the callback's address as the request shows it (proxies)."""
 

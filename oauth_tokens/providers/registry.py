@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 
@@ -27,16 +27,27 @@ def get_provider(name: str) -> Provider:
     """
     configured = conf.get_settings().PROVIDERS
     if name not in configured:
-        close = difflib.get_close_matches(str(name), configured, n=1)
-        fix = f"Did you mean {close[0]!r}?" if close else f"Configured: {sorted(configured)}."
         raise ProviderMisconfigured(
-            f"OAUTH_TOKENS['PROVIDERS'] has no provider {name!r}. {fix}",
+            f"OAUTH_TOKENS['PROVIDERS'] has no provider {name!r}. {_fix(name, configured)}",
             code="unknown_provider",
             provider=name,
         )
     from .building import build
 
     return build(name)
+
+
+def _fix(name: str, configured: Mapping[str, Any]) -> str:
+    from .presets import PRESETS
+
+    close = difflib.get_close_matches(str(name), configured, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    preset = f"'preset': {name!r}, " if name in PRESETS else ""
+    return (
+        f"Add {name!r}: {{{preset}'client_id': '...', 'client_secret': '...', ...}} to it, or ask "
+        f"for one that is configured ({', '.join(configured) or 'none is'})."
+    )
 
 
 def resolve_provider(

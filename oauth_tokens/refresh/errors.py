@@ -58,7 +58,8 @@ def provider_failing(
             provider=row.provider,
         )
     return ProviderUnavailable(
-        f"{row.provider} is failing as a whole ({code}) and is not asked for now.",
+        f"{row.provider} is failing as a whole ({code}) and is not asked for now. Try again in "
+        ".retry_after seconds.",
         code=code,
         provider=row.provider,
         retry_after=retry_after,
@@ -68,7 +69,8 @@ def provider_failing(
 def timed_out(row: Row) -> RefreshTimeout:
     """The error for a caller whose patience has ended."""
     return RefreshTimeout(
-        f"Another caller's refresh at {row.provider} did not finish within WAIT_TIMEOUT.",
+        f"Another caller's refresh at {row.provider} did not finish within WAIT_TIMEOUT. Try "
+        "again in .retry_after seconds.",
         provider=row.provider,
         retry_after=get_settings().WAIT_TIMEOUT,
     )

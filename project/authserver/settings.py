@@ -73,6 +73,7 @@ CSRF_COOKIE_NAME = "acme_csrftoken"
 CLIENT_ID = env.str("ACME_CLIENT_ID", default="")
 CLIENT_SECRET = env.str("ACME_CLIENT_SECRET", default="")
 REDIRECT_URIS = [f"http://{host}:{PORT}/oauth/acme/callback/" for host in ALLOWED_HOSTS]
+REDIRECT_URIS += env.list("EXTRA_REDIRECT_URI", default=[])
 
 OAUTH2_PROVIDER = {
     "SCOPES": {
@@ -84,7 +85,7 @@ OAUTH2_PROVIDER = {
     "REFRESH_TOKEN_REUSE_PROTECTION": True,
     "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": 0,
     "PKCE_REQUIRED": True,
-    "ALLOWED_REDIRECT_URI_SCHEMES": ["http"],
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["http", "https"],
     "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
     "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
     "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,

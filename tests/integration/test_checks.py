@@ -1,8 +1,10 @@
-"""System checks about the pages, and that every check is documented."""
+"""System checks about the pages and the keys, and that every check is documented."""
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,17 @@ from django.core import checks
 from pytest_django import Settings
 
 from oauth_tokens import answers
-from oauth_tokens.checks import check_pages
+from oauth_tokens.checks import check_pages, check_settings
 from oauth_tokens.decorators import token_required
 from tests.support.site import serve
 
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 ROOT = Path(__file__).parents[2]
 MIDDLEWARE = "oauth_tokens.middleware.OAuthTokenMiddleware"
+
+
+def one_key() -> str:
+    return KEY
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +93,36 @@ def test_other_session_cookies_do(settings: Settings, value: Any) -> None:
 def test_a_project_without_urls(settings: Settings) -> None:
     del settings.ROOT_URLCONF
     assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "message", "hint"),
+    [
+        (KEY, "is a str that is no dotted path", "put it in a list"),
+        (f"{KEY},{KEY}", "is a str that is no dotted path", "put it in a list"),
+        (KEY[:-1], "is a str that is no dotted path", "put it in a list"),
+        ("", "has no key", "Put back the whole key"),
+        ([], "has no key", "oauth_tokens_generate_key"),
+        (None, "has no key", "oauth_tokens_generate_key"),
+        ([""], "key number 1 is empty", "environment variable"),
+        ([None], "key number 1 is empty", "environment variable"),
+        ([KEY[:-1]], "key number 1 is not url-safe base64 of 32 bytes", "all 44 characters"),
+        ([KEY, KEY[:40]], "key number 2 is not url-safe base64", "Put back the whole key"),
+        (KEY.encode(), "is no list of keys", "put it in a list"),
+        ({KEY: KEY}, "is no list of keys", "put it in a list"),
+        (f"{__name__}.one_key", "is no list of keys", "callable that returns a list"),
+        ("nowhere.keys", "failed: ModuleNotFoundError", "callable that returns a list"),
+    ],
+)
+def test_keys_that_are_none(
+    configure: Callable[..., None], keys: object, message: str, hint: str
+) -> None:
+    configure(ENCRYPTION_KEYS=keys)
+    (error,) = (found for found in check_settings() if "ENCRYPTION_KEYS" in found.msg)
+    assert error.id == "oauth_tokens.E004"
+    assert message in error.msg
+    assert hint in str(error.hint)
+    assert KEY[:20] not in f"{error.msg}{error.hint}"
 
 
 def test_django_runs_it() -> None:

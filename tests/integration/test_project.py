@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery import Celery
 from django.core.checks import run_checks
 from django.core.management import call_command
+from django.urls import reverse
 from pytest_django import Settings
 
+from oauth_tokens.checks import check_settings
+from oauth_tokens.encryption import generate_key
+from oauth_tokens.providers.checking import provider_problems
+from oauth_tokens.providers.registry import get_provider
+from project import environment
+from project.accounts import ACME_ALICE
 from tests.support.provider import Provider
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +95,62 @@ def test_a_mistake_is_found_by_the_system_checks(
     found = [message for message in run_checks() if str(message.id).startswith("oauth_tokens.")]
     assert check_id in {message.id for message in found}
     assert all(message.hint for message in found)
+
+
+def readme_blocks() -> list[str]:
+    """The README's Python, from the installation to what a view has to know."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    start, end = text.index("## Use it"), text.index("## What a view has to know")
+    return re.findall(r"^```python\n(.*?)^```", text[start:end], re.MULTILINE | re.DOTALL)
+
+
+def test_the_quickstart_is_sound_as_it_stands(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OAUTH_TOKENS_KEY", generate_key())
+    monkeypatch.setenv("GOOGLE_ID", "id")
+    monkeypatch.setenv("GOOGLE_SECRET", "secret")
+    written, urls, celery, *_ = readme_blocks()
+    names: dict[str, Any] = {"urlpatterns": [], "app": Celery(set_as_current=False)}
+    for block in (written, urls, celery):
+        exec(block, names)  # noqa: S102
+    settings.OAUTH_TOKENS = names["OAUTH_TOKENS"]
+    assert check_settings() == []
+    assert get_provider("google").client_id == "id"
+    assert len(names["urlpatterns"][0].url_patterns) > 3
+    assert "refresh_due_tokens" in names["app"].conf.beat_schedule
+
+
+def test_the_providers_of_the_readme_are_sound() -> None:
+    described = [
+        ast.literal_eval(f"{{{block}}}") for block in readme_blocks() if block.startswith('"')
+    ]
+    assert [list(providers) for providers in described] == [["acme"], ["acme", "other"]]
+    for providers in described:
+        for name, description in providers.items():
+            assert list(provider_problems(name, description)) == []
+
+
+def test_the_readme_knows_the_demos_server() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    demo = ast.literal_eval(f"{{{readme_blocks()[3]}}}")["acme"]
+    assert demo["issuer"] == f"http://127.0.0.1:{environment.PORTS['AUTH_PORT']}/o"
+    served = (ROOT / "project/authserver/settings.py").read_text(encoding="utf-8")
+    assert all(f'"{scope}": "See' in served for scope in demo["scope"])
+    assert f"`{ACME_ALICE.username}` with `{ACME_ALICE.password}`" in readme
+    for name in ("ACME_CLIENT_ID", "ACME_CLIENT_SECRET"):
+        assert name in readme
+        assert name in environment.GENERATED
+    (uri,) = re.findall(r"make demo EXTRA_REDIRECT_URI=(\S+)", readme)
+    assert uri.endswith(reverse("oauth_tokens:callback", kwargs={"provider": "acme"}))
+    environment.check_redirect_uris({"EXTRA_REDIRECT_URI": f"{uri},https://dev.example/oauth/cb"})
+
+
+@pytest.mark.parametrize("uri", ["127.0.0.1:8001/cb/", "http://127.0.0.1:8001", "http://a/#x"])
+def test_the_demo_refuses_what_is_no_redirect_uri(uri: str) -> None:
+    with pytest.raises(environment.DemoError, match=r"EXTRA_REDIRECT_URI must be like http://"):
+        environment.check_redirect_uris({"EXTRA_REDIRECT_URI": uri})
+    environment.check_redirect_uris({})
 
 
 def test_missing_settings_are_one_error_and_no_crash(settings: Settings) -> None:

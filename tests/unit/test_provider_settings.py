@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import Any
 
@@ -14,12 +15,14 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from django.conf import settings as django_settings
+from django.urls import reverse
 from pytest_django import Settings
 
 from oauth_tokens import jwks
 from oauth_tokens.exceptions import ProviderMisconfigured
 from oauth_tokens.providers.base import Provider
 from oauth_tokens.providers.checking import ID_TOKEN_ALGORITHMS, provider_problems
+from oauth_tokens.providers.presets import PRESETS
 from oauth_tokens.providers.registry import get_provider, resolve_provider
 
 ACME = {
@@ -138,6 +141,117 @@ def test_each_mistake_is_named_with_its_fix(
     }
     with pytest.raises(ProviderMisconfigured, match=check_id):
         get_provider("acme")
+
+
+CLIENT = {"client_id": "client", "client_secret": "client-secret-value"}
+
+#: What newcomers write: one error each, however much follows from it.
+NEWCOMERS = [
+    ({"preset": "gogle", **CLIENT}, "E011", "no preset 'gogle'", "Did you mean 'google'?"),
+    ({"preset": "nobody-knows-it", **CLIENT}, "E011", "'nobody-knows-it'", "github, gitlab"),
+    ({"preset": "", **CLIENT}, "E011", "no preset ''", "github, gitlab"),
+    ({"preset": ["google"], **CLIENT}, "E011", "no preset ['google']", "Did you mean 'google'?"),
+    ({"provider": "google", **CLIENT}, "E012", "'provider'", "Did you mean 'preset'?"),
+    ({"presset": "google", **CLIENT}, "E012", "'presset'", "Did you mean 'preset'?"),
+    (
+        {**ACME, "scopes": "read"},
+        "E012",
+        "no key 'scopes'",
+        "Did you mean 'scope' or 'scope_labels'?",
+    ),
+    ({**ACME, "fruit": "apple"}, "E012", "no key 'fruit'", "docs/settings.md"),
+    ({"server_metadata_url": "https://a.example", **CLIENT}, "E012", "'server_", "'issuer'?"),
+    ({"preset": "google", "key": "c", "client_secret": "s"}, "E012", "'key'", "'client_id'?"),
+    ({"preset": "google", "client_id": "c", "SECRET": "s"}, "E012", "'SECRET'", "'client_secret'?"),
+    (
+        {**ACME, "client_id": None},
+        "E013",
+        "client_id'] must be a str, not None",
+        "if it comes from an env",
+    ),
+    ({**ACME, "client_secret": None}, "E013", "client_secret'] must", "environment variable"),
+    ({**ACME, "token_endpoint": None}, "E013", "token_endpoint'] must", "environment variable"),
+    ({"issuer": None, **CLIENT}, "E013", "issuer'] must be a str", "environment variable"),
+    ({**ACME, "private_key": 7}, "E013", "private_key'] must be a str", "Set private_key"),
+    ({**ACME, "client_id": ""}, "E015", "no client_id", "environment variable"),
+    (CLIENT, "E017", "no authorization_endpoint and no token_endpoint", "an issuer"),
+    ({"preset": "github", "token_endpoint": "", **CLIENT}, "E017", "no token_endpoint", "Set tok"),
+]
+
+
+@pytest.mark.parametrize(("described", "check_id", "message", "hint"), NEWCOMERS)
+def test_one_mistake_is_one_error(
+    described: dict[str, Any], check_id: str, message: str, hint: str
+) -> None:
+    (found,) = provider_problems("acme", described)
+    assert found.id == f"oauth_tokens.{check_id}"
+    assert message in found.message
+    assert hint in found.hint
+    assert len(found.hint) < 1000
+
+
+def test_two_mistakes_are_two_errors() -> None:
+    described = {
+        **CLIENT,
+        "authorize_url": "http://acme.example/authorize",
+        "token_url": "https://acme.example/token",
+    }
+    found = [problem.id[-4:] for problem in provider_problems("acme", described)]
+    assert found == ["E012", "E012", "E014"]
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [n for n, p in PRESETS.items() if not {"issuer", "token_endpoint"} & p.keys()],
+)
+def test_a_preset_that_needs_an_issuer_says_what_one_looks_like(preset: str) -> None:
+    (found,) = provider_problems("acme", {"preset": preset, **CLIENT})
+    assert found.id == "oauth_tokens.E017"
+    assert f"no issuer, and the preset {preset!r} cannot" in found.message
+    assert re.match(r'Give your "issuer".*https://', found.hint)
+    described = {"preset": preset, "issuer": "https://id.acme.example", **CLIENT}
+    assert list(provider_problems("acme", described)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "described", "message", "hint"),
+    [
+        ("acme", "google", "no provider's description, but str", '{"preset": "google"'),
+        ("acme inc", ACME, "unusable in the address of a page", "letters of ASCII"),
+        ("käse", ACME, "unusable in the address of a page", "label"),
+        ("a/b", ACME, "unusable in the address of a page", "digits"),
+        ("a" * 65, ACME, "unusable in the address of a page", "64 at most"),
+        ("", ACME, "unusable in the address of a page", "letters of ASCII"),
+        (7, ACME, "unusable in the address of a page", "letters of ASCII"),
+    ],
+)
+def test_an_entry_that_is_none(name: object, described: object, message: str, hint: str) -> None:
+    (found,) = provider_problems(name, described)
+    assert found.id == "oauth_tokens.E010"
+    assert message in found.message
+    assert hint in found.hint
+
+
+def test_usable_names_are_in_addresses_as_they_are() -> None:
+    for name in ("acme", "Acme-Inc_2", "a" * 64):
+        assert list(provider_problems(name, ACME)) == []
+        path = reverse("oauth_tokens:callback", kwargs={"provider": name})
+        assert path.endswith(f"/{name}/callback/")
+
+
+@pytest.mark.parametrize(
+    ("asked", "fix"),
+    [
+        ("acmee", "Did you mean 'acme'?"),
+        ("github", "Add 'github': {'preset': 'github', 'client_id'"),
+        ("zzzzzzzz", "Add 'zzzzzzzz': {'client_id': "),
+        ("zzzzzzzz", "configured (acme)"),
+    ],
+)
+def test_a_provider_that_is_not_configured(settings: Settings, asked: str, fix: str) -> None:
+    settings.OAUTH_TOKENS = {**django_settings.OAUTH_TOKENS, "PROVIDERS": {"acme": ACME}}
+    with pytest.raises(ProviderMisconfigured, match=re.escape(fix)):
+        get_provider(asked)
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Provider) if f.name != "name"])

@@ -50,6 +50,8 @@ def broken_vault() -> list[str]:
             "PROVIDERS": {"a": {"issuer": "https://id.example", "client_id": "c"}},
         },
         {"ENCRYPTION_KEYS": [KEY], "HTTP_TIMEOUT": 1.5, "MAX_RETRIES": 1, "LOCK_TIMEOUT": 2},
+        {"ENCRYPTION_KEYS": [KEY], "SITE_URL": "https://your.site/app/", "NOTIFY_USERS": True},
+        {"ENCRYPTION_KEYS": [KEY], "SITE_URL": "http://[::1]:8000", "NOTIFY_OPERATORS": ("a@b",)},
     ],
 )
 def test_sound_settings_have_no_problem(settings: Settings, value: dict[str, Any]) -> None:
@@ -82,6 +84,17 @@ def test_sound_settings_have_no_problem(settings: Settings, value: dict[str, Any
         ({"ENCRYPTION_KEYS": f"{__name__}.broken_vault"}, "E004", "RuntimeError", "dotted path"),
         ({"ENCRYPTION_KEYS": "nowhere.keys"}, "E004", "failed", "dotted path"),
         ({"LOCK_TIMEOUT": 30}, "E005", "30 s", "Raise LOCK_TIMEOUT above 30"),
+        ({"SITE_URL": "your.site"}, "E003", "no address of a site", "https://your.site"),
+        ({"SITE_URL": "https://your.site?x"}, "E003", "no address of a site", "https://your.site"),
+        ({"NOTIFY_OPERATORS": "ops@x"}, "E003", "must be list or tuple", "NOTIFY_OPERATORS"),
+        (
+            {"NOTIFY_OPERATORS": ["ops"], "SITE_URL": "https://x.example"},
+            "E003",
+            "no e-mail address",
+            '["ops@your.site"]',
+        ),
+        ({"NOTIFY_USERS": True}, "E022", "['NOTIFY_USERS'] is set", "Set SITE_URL"),
+        ({"NOTIFY_OPERATORS": ["ops@x"]}, "E022", "['NOTIFY_OPERATORS'] is set", "Set SITE_URL"),
     ],
 )
 def test_each_mistake_is_named_with_its_fix(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -22,7 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "revocation_endpoint": "https://{domain}.salesforce.com/services/oauth2/revoke",
         "url_variables": {
             "domain": {
-                "label": "Salesforce domain",
+                "label": _("Salesforce domain"),
                 "default": "login",
                 "pattern": r"[a-z0-9-]+(\.[a-z0-9-]+)*",
             }
@@ -70,7 +72,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "revocation_endpoint": "https://accounts.zoho.{tld}/oauth/v2/token/revoke",
         "url_variables": {
             "tld": {
-                "label": "Zoho data centre",
+                "label": _("Zoho data centre"),
                 "default": "com",
                 "choices": ["com", "eu", "in", "com.au", "jp", "sa", "com.cn"],
             }
@@ -129,7 +131,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "access_token_lifetime": 30 * MINUTE,
         "authorization_endpoint": "https://{subdomain}.zendesk.com/oauth/authorizations/new",
         "token_endpoint": "https://{subdomain}.zendesk.com/oauth/tokens",
-        "url_variables": {"subdomain": {"label": "Zendesk subdomain"}},
+        "url_variables": {"subdomain": {"label": _("Zendesk subdomain")}},
         "token_endpoint_auth_method": "client_secret_post",
         "scope": ["read"],
         "token_params": {"expires_in": "1800"},

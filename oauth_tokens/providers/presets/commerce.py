@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 HOUR, DAY = 3600, 86400
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -39,7 +41,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "access_token_lifetime": HOUR,
         "authorization_endpoint": "https://{shop}.myshopify.com/admin/oauth/authorize",
         "token_endpoint": "https://{shop}.myshopify.com/admin/oauth/access_token",
-        "url_variables": {"shop": {"label": "Shop (the part before .myshopify.com)"}},
+        "url_variables": {"shop": {"label": _("Shop (the part before .myshopify.com)")}},
         "token_endpoint_auth_method": "client_secret_post",
         "scope_separator": ",",
         "pkce": False,
