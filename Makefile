@@ -14,19 +14,19 @@ pytest := $(bin)/python -m pytest -n $(WORKERS)
 
 export ONCE PORT AUTH_PORT REDIS_PORT DATABASE_URL REDIS_URL
 
-.PHONY: help demo test test-all lint format bench docs requirements clean
+.PHONY: help demo test test-all lint format bench docs messages requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
-demo: $(VENV)/.installed-demo ## five processes and the story; ONCE=1, PORT=, AUTH_PORT=, REDIS_PORT=, DATABASE_URL=, REDIS_URL=
+demo: $(VENV)/.installed-demo ## five processes and the story; ONCE=1, PORT=, AUTH_PORT=, REDIS_PORT=, DATABASE_URL=, REDIS_URL=, EXTRA_REDIRECT_URI=
 	@exec $(bin)/python -m project.demo
 
 test: $(VENV)/.installed-test ## the tests on PostgreSQL, then on SQLite all but faults
 	@unset DATABASE_URL REDIS_URL; $(pytest) $(ARGS)
 	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) --ignore tests/faults $(ARGS)
 
-test-all: $(VENV)/.installed-test ## as test, with the slow tiers, and on MariaDB (apt install mariadb-server)
+test-all: $(VENV)/.installed-test ## as test, with the slow tiers, and on MariaDB (apt install mariadb-server chromium chromium-driver)
 	@unset DATABASE_URL REDIS_URL; $(pytest) -m "" --timeout 600 $(ARGS)
 	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) -m "" --timeout 600 $(ARGS)
 	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=mariadb $(pytest) -m "" --timeout 600 $(ARGS)
@@ -57,6 +57,11 @@ requirements: $(VENV)/.installed-dev ## compile requirements/*.txt from pyprojec
 	@$(compile) --all-extras --group bench -c requirements/dev.txt -o requirements/bench.txt
 	@$(compile) --group demo -c requirements/dev.txt -o requirements/demo.txt
 	@$(compile) -c requirements/dev.txt -o requirements/base.txt
+
+messages: $(VENV)/.installed-dev ## collect what is to be translated and compile what is (apt install gettext)
+	@cd oauth_tokens && for task in \
+		"makemessages --locale de --locale es --extension html,txt,py --no-wrap --no-location --no-obsolete" \
+		compilemessages; do $(abspath $(bin))/python -m django $$task; done
 
 clean: ## remove the virtual environment, the demo's data and all caches
 	@rm -rf $(VENV) var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -27,14 +27,20 @@ from urllib.parse import urlencode
 from django.core.signing import Signer
 from django.urls import NoReverseMatch, reverse
 
+
+def _(text: str) -> str:
+    """Marks ``text`` for translation; Django's gettext_noop() would read settings."""
+    return text
+
+
 REAUTHENTICATION_CODES: dict[str, str] = {
-    "refresh_token_expired": "the refresh token has reached the end of its lifetime",
-    "refresh_token_invalid": "the provider no longer accepts the refresh token",
-    "no_refresh_token": "the access token has expired and there is no refresh token",
-    "outcome_unknown": "a refresh was interrupted after the provider may have rotated the token",
-    "refresh_exhausted": "the provider answered nothing but transient errors for too long",
-    "undecryptable": "no configured key opens the stored token",
-    "provider_reported": "the provider or an operator reported that access has ended",
+    "refresh_token_expired": _("the refresh token has reached the end of its lifetime"),
+    "refresh_token_invalid": _("the provider no longer accepts the refresh token"),
+    "no_refresh_token": _("the access token has expired and there is no refresh token"),
+    "outcome_unknown": _("a refresh was interrupted after the provider may have rotated the token"),
+    "refresh_exhausted": _("the provider answered nothing but transient errors for too long"),
+    "undecryptable": _("no configured key opens the stored token"),
+    "provider_reported": _("the provider or an operator reported that access has ended"),
 }
 
 

@@ -11,6 +11,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "refresh_due_tokens": 60.0,
         "restore_rescued": 60.0,
         "revoke_pending": 60.0,
+        "send_notices": 60.0,
         "prune_events": 86400.0,
     }.items()
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task, signals
 
-from . import upkeep, usage
+from . import notices, upkeep, usage
 
 signals.task_postrun.connect(usage.flush, dispatch_uid="oauth_tokens.usage")
 
@@ -39,6 +39,12 @@ def revoke_pending() -> int:
 def restore_rescued() -> int:
     """Save token sets that the database would not take when they came."""
     return upkeep.restore_rescued()
+
+
+@shared_task(name="oauth_tokens.send_notices", ignore_result=True)
+def send_notices() -> int:
+    """Send the e-mails that are due, to users and operators; see docs/notices.md."""
+    return notices.send_notices()
 
 
 @shared_task(name="oauth_tokens.prune_events", ignore_result=True)

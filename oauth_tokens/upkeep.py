@@ -15,7 +15,7 @@ from django.db.models import Q
 from . import rescue
 from .conf import get_settings
 from .exceptions import DecryptionError, OAuthTokenError
-from .models import OAuthToken, PendingRevocation, ProviderCircuit, TokenEvent
+from .models import OAuthToken, PendingRevocation, ProviderCircuit, TaskRun, TokenEvent
 from .models.notices import send_notice
 from .providers.registry import provider_names
 from .reader import database_now, read_rows
@@ -27,6 +27,8 @@ logger = logging.getLogger("oauth_tokens")
 BATCH = 500
 #: Days for which history is kept.
 KEEP_EVENTS = 90
+#: What a sweep is called in :class:`~oauth_tokens.models.TaskRun`.
+SWEEP = "refresh_due_tokens"
 
 Dispatch = Callable[[int, int], object]
 
@@ -50,7 +52,7 @@ def dispatch_due(dispatch: Dispatch) -> int:
         Whatever ``dispatch`` raises; that row and all after it stay due.
     """
     using = database()
-    now = database_now(using)
+    now, begun = database_now(using), time.monotonic()
     rows = OAuthToken._base_manager.using(using)
     failing = {circuit.provider: circuit for circuit in ProviderCircuit.open_circuits(using)}
     due = rows.filter(status=OAuthToken.Status.ACTIVE, refresh_at__lte=now).filter(
@@ -63,7 +65,17 @@ def dispatch_due(dispatch: Dispatch) -> int:
     healthy = due.exclude(provider__in=failing)
     while handed := _hand_over(healthy, dispatch, now, BATCH):
         count += handed
+        _note_sweep(using, now + timedelta(seconds=time.monotonic() - begun))
+    _note_sweep(using, now + timedelta(seconds=time.monotonic() - begun))
     return count
+
+
+def _note_sweep(using: str, now: datetime) -> None:
+    """For the overview: a sweep has come this far."""
+    runs = TaskRun._base_manager.using(using)
+    if not runs.filter(task=SWEEP).update(ran_at=now):
+        # Two sweeps may be the first.
+        runs.bulk_create([TaskRun(task=SWEEP, ran_at=now)], ignore_conflicts=True)
 
 
 def _hand_over(due: Any, dispatch: Dispatch, now: Any, limit: int) -> int:
@@ -194,5 +206,6 @@ def send_due_notices() -> int:
 def prune_events(days: int = KEEP_EVENTS) -> int:
     """Delete history older than ``days``. Returns how many entries."""
     using = database()
-    old = Q(created_at__lt=database_now(using) - timedelta(days=days), notice_at__isnull=True)
-    return int(TokenEvent._base_manager.using(using).filter(old)._raw_delete(using))
+    old = Q(created_at__lt=database_now(using) - timedelta(days=days))
+    told = Q(notice_at__isnull=True, mail_at__isnull=True)
+    return int(TokenEvent._base_manager.using(using).filter(old & told)._raw_delete(using))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, npgettext
 
+from .distances import TIME_STRINGS
 from .exceptions import REAUTHENTICATION_CODES, OAuthTokenError
 from .models import OAuthToken
-from .providers.registry import get_provider
+from .providers.registry import get_provider, provider_names
 
 #: Never loaded where tokens are listed.
 SECRET_COLUMNS = (
@@ -24,8 +24,8 @@ SECRET_COLUMNS = (
     "encrypted_id_token",
     "encrypted_spare_refresh_token",
 )
-#: Codes of errors and events, in an operator's words.
-CODES = {
+#: Codes of errors, in an operator's words.
+ERRORS = {
     "connect_timeout": gettext_lazy("the provider could not be reached in time"),
     "connection_failed": gettext_lazy("the provider could not be reached"),
     "connection_reset": gettext_lazy("the connection to the provider broke"),
@@ -33,10 +33,33 @@ CODES = {
     "tls_error": gettext_lazy("no secure connection to the provider"),
     "response_too_large": gettext_lazy("the provider's answer was too large to be a token"),
     "invalid_token_response": gettext_lazy("the provider's answer held no token"),
+    "server_error": gettext_lazy("the provider reported an error of its own"),
+    "temporarily_unavailable": gettext_lazy("the provider is overloaded or in maintenance"),
+    "provider_unavailable": gettext_lazy("the provider is failing as a whole"),
+    "discovery_failed": gettext_lazy("the provider's metadata could not be fetched"),
+    "issuer_mismatch": gettext_lazy("the provider's metadata names another issuer"),
+    "insecure_endpoint": gettext_lazy("the provider's metadata names an address without TLS"),
     "invalid_client": gettext_lazy("the provider refused this site's credentials"),
+    "unauthorized_client": gettext_lazy("the provider does not allow this site to refresh"),
+    "unsupported_grant_type": gettext_lazy("the provider refreshes no tokens"),
+    "invalid_request": gettext_lazy("the provider found this site's request malformed"),
     "unknown_provider": gettext_lazy("the settings have no such provider"),
+    "bad_settings": gettext_lazy("the settings of the provider are wrong"),
+    "missing_endpoint": gettext_lazy("the settings lack the address to ask at"),
+    "url_variable": gettext_lazy("a part of the provider's address is not known"),
+    "no_client": gettext_lazy("the settings lack the provider's client_id"),
+    "provider_misconfigured": gettext_lazy("the settings of the provider are wrong"),
     "unknown_key": gettext_lazy("the key that encrypted it is not configured"),
     "not_connected": gettext_lazy("it is no longer connected"),
+    "refresh_failed": gettext_lazy("it could not be refreshed this time"),
+    "refresh_timeout": gettext_lazy("another refresh of it is taking too long"),
+    "backing_off": gettext_lazy("the provider is failing; it is tried again later"),
+    "lease_lost": gettext_lazy("it took longer than LOCK_TIMEOUT allows"),
+    "uncommitted": gettext_lazy("it was stored or disconnected at this very moment"),
+    "database_locked": gettext_lazy("the database was locked"),
+}
+#: Codes of events that are no errors.
+TRIGGERS = {
     "created": gettext_lazy("for the first time"),
     "replaced": gettext_lazy("again"),
     "lazy": gettext_lazy("when it was needed"),
@@ -44,6 +67,13 @@ CODES = {
     "forced": gettext_lazy("on demand"),
     "unauthorized": gettext_lazy("after the API refused it"),
     "restored": gettext_lazy("from the rescue store"),
+    "late": gettext_lazy("by an answer that came late"),
+    "mail_sent": gettext_lazy("by e-mail"),
+    "mail_interrupted": gettext_lazy("by e-mail; whether it left is not known"),
+    "mail_outcome_unknown": gettext_lazy("by e-mail; whether it left is not known"),
+    "mail_failed": gettext_lazy("the e-mail could not be sent, and is tried again"),
+    "mail_given_up": gettext_lazy("the e-mail could not be sent"),
+    "no_address": gettext_lazy("nobody: the user has no e-mail address"),
 }
 #: Why the user has to connect again, in the user's words.
 REASONS = {
@@ -81,21 +111,26 @@ def code_in_words(code: str) -> str:
         return _(REAUTHENTICATION_CODES[code])
     if code.startswith("http_"):
         return _("the provider answered with HTTP status %(status)s") % {"status": code[5:]}
-    return str(CODES.get(code, code))
+    known = ERRORS.get(code) or TRIGGERS.get(code)
+    return str(known) if known else code
+
+
+def distance(moment: datetime) -> str:
+    """How far away ``moment`` is, before or after now: "12 seconds", "3 hours"."""
+    now = timezone.now()
+    apart = abs(moment - now)
+    if apart >= timedelta(seconds=60):
+        return timeuntil(now + apart, now, time_strings=TIME_STRINGS, depth=1)  # type: ignore[arg-type]
+    number = math.ceil(apart.total_seconds())
+    text = npgettext("in, for, ago", "%(number)d second", "%(number)d seconds", number)
+    return text % {"number": number}
 
 
 def when(moment: datetime) -> str:
     """How far away ``moment`` is: "in 12 seconds", "in 3 hours", "5 minutes ago"."""
-    now = timezone.now()
-    seconds = (moment - now).total_seconds()
-    if abs(seconds) < 60:
-        number = math.ceil(abs(seconds))
-        distance = ngettext("%(number)d second", "%(number)d seconds", number) % {"number": number}
-    else:
-        distance = timeuntil(now + abs(moment - now), now, depth=1)
-    if seconds < 0:
-        return _("%(distance)s ago") % {"distance": distance}
-    return _("in %(distance)s") % {"distance": distance}
+    if moment < timezone.now():
+        return _("%(distance)s ago") % {"distance": distance(moment)}
+    return _("in %(distance)s") % {"distance": distance(moment)}
 
 
 def without_secrets(rows: QuerySet[OAuthToken]) -> QuerySet[OAuthToken]:
@@ -106,50 +141,81 @@ def without_secrets(rows: QuerySet[OAuthToken]) -> QuerySet[OAuthToken]:
     )
 
 
-class Connection:
-    """One connection as the page shows it."""
+def next_step(row: Any, since: datetime | None = None) -> str:
+    """What happens to ``row`` next, in a sentence for an operator.
 
-    def __init__(self, row: Any) -> None:
-        self.row = row
-        self.state = state_of(row)
-        self.scopes = sorted(row.scopes)
-        self.account = row.account_label or row.account_id
+    Arguments:
+        row: read by :func:`without_secrets`.
+        since: when it began to need its user, where that is known.
+    """
+    if row.status == row.Status.REVOKING:
+        return _revocation_step(row)
+    if row.status == row.Status.REAUTH_REQUIRED:
+        if since is None:
+            return _("Waiting for the user to connect again.")
+        return _("Waiting for the user to connect again, for %(distance)s now.") % {
+            "distance": distance(since)
+        }
+    if row.has_live_claim:
+        return _("It is being refreshed right now.")
+    return _ending_step(row) or _obstacle(row) or _refresh_step(row)
 
-    @property
-    def sentences(self) -> list[str]:
-        """What there is to say about its state."""
-        row = self.row
-        if row.status == row.Status.REVOKING:
-            return [_("It is out of use. Telling the provider is tried again by itself.")]
-        if row.status == row.Status.REAUTH_REQUIRED:
-            reason = REASONS.get(row.error_code, _("access has ended"))
-            return [_("Please connect again: %(reason)s.") % {"reason": reason}]
-        found = [self._validity()]
-        if row.failure_count and row.retry_at and row.retry_at > timezone.now():
-            found.insert(
-                0,
-                _("The provider is not answering as it should. It is tried again %(when)s.")
-                % {"when": when(row.retry_at)},
-            )
-        return found
 
-    def _validity(self) -> str:
-        end = self.row.expires_at
-        if end is None:
-            return _("Valid until it is disconnected.")
-        if self.row.renewable:
-            return (
-                _("Renewed automatically; the current token expires %(when)s.")
-                % {"when": when(end)}
-                if end > timezone.now()
-                else _("Renewed automatically when it is next used.")
-            )
-        if end > timezone.now():
-            return _("Valid until %(date)s (%(when)s).") % {
-                "date": date_format(timezone.localtime(end), "DATETIME_FORMAT"),
-                "when": when(end),
-            }
-        return _("It has expired and cannot be renewed. Please connect again.")
+def _revocation_step(row: Any) -> str:
+    if row.refresh_at is None or row.refresh_at <= row.now():
+        return _("The provider is told to revoke it with the next sweep.")
+    if row.failure_count:
+        return _("The revocation will be tried again %(when)s.") % {"when": when(row.refresh_at)}
+    return _("The provider is being told to revoke it.")
+
+
+def _ending_step(row: Any) -> str:
+    """Where there is nothing left to refresh with."""
+    dies = row.refresh_token_expires_at
+    if row.renewable and not (dies is not None and dies <= row.now()):
+        return ""
+    if row.expires_at is None:
+        return _("Nothing: it does not expire.")
+    if row.is_expired:
+        return _("It has expired and cannot be refreshed: the user has to connect again.")
+    return _("It expires %(when)s and cannot be refreshed: the user has to connect again then.") % {
+        "when": when(row.expires_at)
+    }
+
+
+def _obstacle(row: Any) -> str:
+    """What keeps the provider of ``row`` from being asked when the row is due."""
+    if row.provider not in provider_names():
+        return _("Nothing: the settings have no such provider.")
+    verdict = row.circuit.verdict(probe=False)
+    again = row.now() + timedelta(seconds=verdict.retry_after)
+    due = row.retry_at or row.refresh_at
+    if verdict.allowed or due is None or due > again:
+        return ""
+    if verdict.operator:
+        return _(
+            "Nothing, until the settings of the provider are mended: it refuses this site. It is "
+            "asked again %(when)s."
+        ) % {"when": when(again)}
+    return _("The provider is failing as a whole. It is asked again %(when)s.") % {
+        "when": when(again)
+    }
+
+
+def _refresh_step(row: Any) -> str:
+    due = row.retry_at or row.refresh_at
+    if due is None:
+        return _("It will be refreshed when it is needed.")
+    if row.has_lapsed_claim and not row.is_expired and row.expires_at is not None:
+        return _(
+            "The last refresh was interrupted, and nobody knows how it ended. It is tried again "
+            "%(when)s at the latest."
+        ) % {"when": when(row.expires_at)}
+    if due <= row.now():
+        return _("It is due: the next sweep refreshes it.")
+    if row.failure_count:
+        return _("The next attempt is %(when)s.") % {"when": when(due)}
+    return _("It will be refreshed %(when)s.") % {"when": when(due)}
 
 
 def display_name(provider: str) -> str:

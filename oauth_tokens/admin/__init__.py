@@ -1,5 +1,5 @@
 """The admin: what is connected and in what state, for people who must never see a token."""
 
-from . import records, tokens
+from . import overview, records, tokens
 
-__all__ = ["records", "tokens"]
+__all__ = ["overview", "records", "tokens"]

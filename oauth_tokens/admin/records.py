@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import PendingRevocation, ProviderCircuit, TokenEvent
-from ..words import code_in_words
-from .shared import STYLE, ProviderFilter, ReadOnly, badge
+from ..words import code_in_words, when
+from .shared import STYLE, ProviderFilter, ReadOnly, badge, labelled, with_second
 
 if TYPE_CHECKING:
     EventAdmin = admin.ModelAdmin[TokenEvent]
@@ -26,15 +28,41 @@ else:
 class TokenEventAdmin(ReadOnly, EventAdmin):
     """The history of all tokens."""
 
-    list_display = ("created_at", "kind", "provider", "user", "reason", "detail", "duration")
+    list_display = ("created_at", "what", "provider", "user", "by", "took")
     list_filter = ("kind", ProviderFilter, "created_at")
-    list_select_related = ("user",)
+    list_select_related = ("user", "actor")
     show_full_result_count = False
-    fields = ("created_at", "kind", "provider", "user", "token", "reason", "detail", "duration")
+    fields = (
+        "created_at",
+        "kind",
+        "provider",
+        "user",
+        "token",
+        "reason",
+        "actor",
+        "detail",
+        "duration",
+    )
     readonly_fields = ("reason",)
 
     class Media:
         css = STYLE
+
+    @admin.display(description=gettext_lazy("what"), ordering="kind")
+    def what(self, event: TokenEvent) -> str:
+        details = filter(None, (code_in_words(event.code), event.detail))
+        return with_second(event.get_kind_display(), "; ".join(details))
+
+    @admin.display(description=gettext_lazy("by"))
+    def by(self, event: TokenEvent) -> str:
+        return labelled(_("by"), str(event.actor or "-"))
+
+    @admin.display(description=gettext_lazy("duration"), ordering="duration")
+    def took(self, event: TokenEvent) -> str:
+        seconds = "-"
+        if event.duration is not None:
+            seconds = _("%(seconds)s s") % {"seconds": number_format(event.duration, 2)}
+        return labelled(_("duration"), seconds)
 
     @admin.display(description=gettext_lazy("code"), ordering="code")
     def reason(self, event: TokenEvent) -> str:
@@ -45,8 +73,17 @@ class TokenEventAdmin(ReadOnly, EventAdmin):
 class ProviderCircuitAdmin(ReadOnly, CircuitAdmin):
     """Which providers are failing as a whole."""
 
-    list_display = ("state", "provider", "reason", "failure_count", "opened_at", "probe_at")
-    fields = (*list_display, "failed_at", "operator")
+    list_display = ("state", "provider", "reason", "failures", "since", "next_attempt")
+    fields = (
+        "state",
+        "provider",
+        "reason",
+        "failure_count",
+        "opened_at",
+        "probe_at",
+        "failed_at",
+        "operator",
+    )
     readonly_fields = ("state", "reason")
 
     class Media:
@@ -64,14 +101,45 @@ class ProviderCircuitAdmin(ReadOnly, CircuitAdmin):
     def reason(self, circuit: ProviderCircuit) -> str:
         return code_in_words(circuit.code) or "-"
 
+    @admin.display(description=gettext_lazy("failures in a row"), ordering="failure_count")
+    def failures(self, circuit: ProviderCircuit) -> str:
+        return labelled(_("failures in a row"), str(circuit.failure_count))
+
+    @admin.display(description=gettext_lazy("failing since"), ordering="opened_at")
+    def since(self, circuit: ProviderCircuit) -> str:
+        return labelled(_("failing since"), _moment(circuit.opened_at))
+
+    @admin.display(description=gettext_lazy("next attempt"), ordering="probe_at")
+    def next_attempt(self, circuit: ProviderCircuit) -> str:
+        return labelled(_("next attempt"), _moment(circuit.probe_at))
+
 
 @admin.register(PendingRevocation)
 class PendingRevocationAdmin(ReadOnly, RevocationAdmin):
     """Tokens that providers have yet to take back."""
 
-    list_display = ("provider", "user", "client_id", "failure_count", "retry_at", "created_at")
+    list_display = ("provider", "user", "client_id", "failures", "next_attempt", "created")
     list_select_related = ("user",)
-    fields = list_display
+    fields = ("provider", "user", "client_id", "failure_count", "retry_at", "created_at")
+
+    class Media:
+        css = STYLE
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PendingRevocation]:
         return super().get_queryset(request).defer("encrypted_token")
+
+    @admin.display(description=gettext_lazy("failures in a row"), ordering="failure_count")
+    def failures(self, pending: PendingRevocation) -> str:
+        return labelled(_("failures in a row"), str(pending.failure_count))
+
+    @admin.display(description=gettext_lazy("next attempt"), ordering="retry_at")
+    def next_attempt(self, pending: PendingRevocation) -> str:
+        return labelled(_("next attempt"), _moment(pending.retry_at))
+
+    @admin.display(description=gettext_lazy("created"), ordering="created_at")
+    def created(self, pending: PendingRevocation) -> str:
+        return labelled(_("created"), _moment(pending.created_at))
+
+
+def _moment(moment: datetime | None) -> str:
+    return when(moment) if moment else "-"

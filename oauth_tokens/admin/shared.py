@@ -11,7 +11,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
+from ..models import OAuthToken
 from ..providers.registry import provider_names
+from ..words import display_name
 
 STYLE = {"all": ["oauth_tokens/admin.css"]}
 SYMBOLS = {"good": "✓", "warn": "!", "bad": "✕"}
@@ -25,6 +27,23 @@ def badge(tone: str, label: str) -> SafeString:
         SYMBOLS[tone],
         label,
     )
+
+
+def labelled(label: str, text: str) -> SafeString:
+    """``text`` with what it is about, which shows where a phone leaves no room for columns."""
+    return format_html('<span class="oauth-label">{}</span> {}', label, text)
+
+
+def with_second(first: str, second: str) -> SafeString:
+    """``first``, and ``second`` below it in a quiet voice."""
+    return format_html('{}<span class="oauth-second">{}</span>', first, second)
+
+
+def name_of(row: OAuthToken) -> str:
+    """Names a token to people: provider, user, and the account where it is known."""
+    account = row.account_label or row.account_id
+    name = f"{display_name(row.provider)} · {row.user}"
+    return f"{name} ({account})" if account else name
 
 
 class ReadOnly:

@@ -1,107 +1,109 @@
-"""Tokens: the list, the page of one, and what an operator can do with them."""
+"""Tokens: the list, and the page of one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import unquote
+from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.db.models import BooleanField, QuerySet, Value
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_POST
+from django.utils.translation import gettext_lazy
 
-from ..exceptions import OAuthTokenError
 from ..models import OAuthToken, TokenEvent
-from ..words import code_in_words, state_of, when, without_secrets
-from .shared import STYLE, ProviderFilter, ReadOnly, badge
-
-if TYPE_CHECKING:
-    TokenAdmin = admin.ModelAdmin[OAuthToken]
-else:
-    TokenAdmin = admin.ModelAdmin
+from ..words import code_in_words, distance, next_step, state_of, when, without_secrets
+from .actions import TokenActions
+from .filters import ErrorFilter, ExpiringFilter, FailingFilter, StateFilter, UnusedFilter
+from .shared import STYLE, ProviderFilter, ReadOnly, badge, labelled, name_of, with_second
 
 #: Entries of history on a token's page.
 EVENTS_SHOWN = 50
-#: Tokens that one action takes: each costs up to a few requests to a provider.
-MAX_SELECTED = 100
 
 
 @admin.register(OAuthToken)
-class OAuthTokenAdmin(ReadOnly, TokenAdmin):
-    """State, history, and the two things an operator can do: refresh now, and revoke."""
+class OAuthTokenAdmin(ReadOnly, TokenActions):
+    """State, history, and what an operator can do."""
 
-    list_display = ("provider", "state_and_error", "user", "account", "expiry", "last_refresh")
-    list_filter = ("status", ProviderFilter)
-    list_select_related = ("user",)
+    list_display = (
+        "provider_and_account",
+        "state_and_error",
+        "user_linked",
+        "expiry",
+        "refresh_token_end",
+        "last_refresh",
+    )
+    list_filter = (
+        StateFilter,
+        ProviderFilter,
+        FailingFilter,
+        ExpiringFilter,
+        UnusedFilter,
+        ErrorFilter,
+    )
     show_full_result_count = False
-    # By the one index that is there anyway: another would be written at each refresh.
+    # By the one index that is there anyway: another would be written at each refresh. Without one,
+    # a date_hierarchy would read the whole table for its first and last day.
     ordering = ("-pk",)
-    actions = ("refresh_now", "revoke")
     fieldsets = (
         (
             None,
             {
                 "fields": (
                     "state",
+                    "next_step",
                     "last_error",
                     "provider_said",
-                    "user",
                     "provider",
-                    "account",
+                    "user_linked",
+                    "account_label",
                     "account_id",
                 )
             },
         ),
-        (
-            gettext_lazy("Access"),
-            {"fields": ("granted", "requested", "token_type", "client_id", "renewable")},
-        ),
+        (gettext_lazy("Access"), {"fields": ("scopes", "token_type", "client_id", "renewable")}),
         (
             gettext_lazy("Time"),
             {
                 "fields": (
-                    "expiry",
-                    "expires_at",
-                    "refresh_token_expires_at",
-                    "refresh_at",
-                    "last_refreshed_at",
-                    "failure_count",
-                    "failing_since",
-                    "retry_at",
-                    "created_at",
-                    "updated_at",
+                    "expires_on",
+                    "refresh_token_ends_on",
+                    "next_refresh",
+                    "last_refreshed_on",
+                    "last_used",
+                    "failures",
+                    "connected_on",
                     "version",
                 )
             },
         ),
-        (gettext_lazy("History"), {"fields": ("timeline",)}),
     )
     readonly_fields = (
         "state",
+        "next_step",
         "last_error",
         "provider_said",
-        "account",
-        "granted",
-        "requested",
+        "user_linked",
+        "scopes",
         "renewable",
-        "expiry",
-        "timeline",
+        "expires_on",
+        "refresh_token_ends_on",
+        "next_refresh",
+        "last_refreshed_on",
+        "last_used",
+        "failures",
+        "connected_on",
     )
     change_form_template = "admin/oauth_tokens/oauthtoken/change_form.html"
 
     class Media:
         css = STYLE
-
-    # Permissions
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only where another model's page asks: deleting a user takes their tokens along."""
@@ -114,16 +116,17 @@ class OAuthTokenAdmin(ReadOnly, TokenAdmin):
         hidden = lookup.startswith(("extra", "encrypted_"))
         return not hidden and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
-    def has_refresh_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("oauth_tokens.refresh_oauthtoken"))
-
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("oauth_tokens.revoke_oauthtoken"))
-
-    # Lists
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[OAuthToken]:
-        return without_secrets(super().get_queryset(request))
+        # What the viewer may see is the same for all rows, and what prints one knows no viewer.
+        sees_users = Value(self._sees_users(request), output_field=BooleanField())
+        rows = without_secrets(super().get_queryset(request)).select_related("user")
+        return rows.annotate(users_page_shown=sees_users)
+
+    def _sees_users(self, request: HttpRequest) -> bool:
+        user = get_user_model()
+        if not self.admin_site.is_registered(user):
+            return False
+        return self.admin_site.get_model_admin(user).has_view_or_change_permission(request)
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         user = get_user_model()
@@ -132,187 +135,158 @@ class OAuthTokenAdmin(ReadOnly, TokenAdmin):
         found = [f"user__{name}" for name in sorted(names & known)]
         return [*found, "account_label", "account_id"]
 
+    # What the list and the page say
+
     @admin.display(description=gettext_lazy("state"), ordering="status")
     def state(self, row: OAuthToken) -> str:
         return badge(*state_of(row))
 
+    @admin.display(description=gettext_lazy("provider, account"), ordering="provider")
+    def provider_and_account(self, row: OAuthToken) -> str:
+        account = row.account_label or row.account_id
+        return with_second(row.provider, account)
+
     @admin.display(description=gettext_lazy("state, last error"), ordering="status")
     def state_and_error(self, row: OAuthToken) -> str:
-        error = code_in_words(row.error_code)
-        if not error:
-            return self.state(row)
-        return format_html('{}<div class="oauth-error">{}</div>', self.state(row), error)
+        return with_second(self.state(row), code_in_words(row.error_code))
 
-    @admin.display(description=gettext_lazy("account"), ordering="account_label")
-    def account(self, row: OAuthToken) -> str:
-        return row.account_label or row.account_id or "-"
+    @admin.display(description=gettext_lazy("user"), ordering="user")
+    def user_linked(self, row: Any) -> str:
+        if not row.users_page_shown:
+            return str(row.user)
+        options = row.user._meta
+        name = f"admin:{options.app_label}_{options.model_name}_change"
+        url = reverse(name, args=[row.user_id], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', url, row.user)
 
     @admin.display(description=gettext_lazy("expires"), ordering="expires_at")
     def expiry(self, row: OAuthToken) -> str:
-        return when(row.expires_at) if row.expires_at else _("never")
+        return labelled(_("expires"), when(row.expires_at) if row.expires_at else _("never"))
+
+    @admin.display(
+        description=gettext_lazy("refresh token dies"), ordering="refresh_token_expires_at"
+    )
+    def refresh_token_end(self, row: Any) -> str:
+        return labelled(_("refresh token dies"), _refresh_token_end(row, when))
 
     @admin.display(description=gettext_lazy("last refresh"), ordering="last_refreshed_at")
     def last_refresh(self, row: OAuthToken) -> str:
-        return when(row.last_refreshed_at) if row.last_refreshed_at else _("not yet")
+        last = row.last_refreshed_at
+        return labelled(_("last refresh"), when(last) if last else _("not yet"))
+
+    # What the page alone says
+
+    @admin.display(description=gettext_lazy("what happens next"))
+    def next_step(self, row: OAuthToken) -> str:
+        since = None
+        if row.status == OAuthToken.Status.REAUTH_REQUIRED:
+            asked = TokenEvent.objects.filter(token=row.pk, kind=TokenEvent.Kind.REAUTH_REQUIRED)
+            since = asked.values_list("created_at", flat=True).first()
+        return next_step(row, since)
 
     @admin.display(description=gettext_lazy("last error"))
     def last_error(self, row: OAuthToken) -> str:
-        return code_in_words(row.error_code) or "-"
-
-    # The page of one token
+        return code_in_words(row.error_code)
 
     @admin.display(description=gettext_lazy("the provider's words"))
     def provider_said(self, row: OAuthToken) -> str:
-        return row.error_description or "-"
+        return row.error_description
 
-    @admin.display(description=gettext_lazy("granted scopes"))
-    def granted(self, row: OAuthToken) -> str:
-        return ", ".join(sorted(row.scopes)) or "-"
-
-    @admin.display(description=gettext_lazy("requested scopes"))
-    def requested(self, row: OAuthToken) -> str:
-        return ", ".join(row.requested_scope.split()) or "-"
+    @admin.display(description=gettext_lazy("scopes"))
+    def scopes(self, row: OAuthToken) -> str:
+        requested = frozenset(row.requested_scope.split())
+        missing = requested - row.scopes
+        lines = [
+            (
+                "missing" if scope in missing else "",
+                scope,
+                _scope_note(scope, row.scopes, requested),
+            )
+            for scope in sorted(row.scopes | requested, key=lambda scope: (scope in missing, scope))
+        ]
+        items = format_html_join("", '<li class="{}"><code>{}</code> {}</li>', lines)
+        return format_html('<ul class="oauth-scopes">{}</ul>', items) if lines else "-"
 
     @admin.display(description=gettext_lazy("has a refresh token"), boolean=True)
     def renewable(self, row: Any) -> bool:
         return bool(row.renewable)
 
-    @admin.display(description=gettext_lazy("latest first"))
-    def timeline(self, row: OAuthToken) -> str:
-        events = list(TokenEvent.objects.filter(token=row.pk)[:EVENTS_SHOWN])
-        everything = self._url("tokenevent_changelist")
-        return render_to_string(
-            "admin/oauth_tokens/oauthtoken/timeline.html",
-            {
-                "events": [(event, code_in_words(event.code)) for event in events],
-                "more": f"{everything}?token__id__exact={row.pk}"
-                if len(events) == EVENTS_SHOWN
-                else "",
-            },
-        )
+    @admin.display(description=gettext_lazy("expires"))
+    def expires_on(self, row: OAuthToken) -> str:
+        return _moment(row.expires_at) if row.expires_at else _("never")
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        name = "oauth_tokens_oauthtoken"
+    @admin.display(description=gettext_lazy("refresh token dies"))
+    def refresh_token_ends_on(self, row: Any) -> str:
+        return _refresh_token_end(row, _moment)
+
+    @admin.display(description=gettext_lazy("next refresh"))
+    def next_refresh(self, row: OAuthToken) -> str:
+        return _moment(row.refresh_at) if row.refresh_at else _("none is planned")
+
+    @admin.display(description=gettext_lazy("last refresh"))
+    def last_refreshed_on(self, row: OAuthToken) -> str:
+        return _moment(row.last_refreshed_at) if row.last_refreshed_at else _("not yet")
+
+    @admin.display(description=gettext_lazy("last used"))
+    def last_used(self, row: OAuthToken) -> str:
+        return date_format(localtime(row.last_used_at)) if row.last_used_at else _("not yet")
+
+    @admin.display(description=gettext_lazy("failures in a row"))
+    def failures(self, row: OAuthToken) -> str:
+        if not row.failure_count or row.failing_since is None:
+            return str(row.failure_count)
+        return format_html("{}, {}", row.failure_count, _since(row.failing_since))
+
+    @admin.display(description=gettext_lazy("connected"))
+    def connected_on(self, row: OAuthToken) -> str:
+        return _moment(row.created_at)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without the facts that there is nothing to say about."""
+        said = {"last_error": "error_code", "provider_said": "error_description"}
+        optional = {**said, "account_label": "account_label", "account_id": "account_id"}
+        empty = {name for name, column in optional.items() if not getattr(obj, column, "")}
         return [
-            path(
-                "<path:object_id>/refresh/",
-                wrap(require_POST(self.refresh_view)),
-                name=f"{name}_refresh",
-            ),
-            path("<path:object_id>/revoke/", wrap(self.revoke_view), name=f"{name}_revoke"),
-            *super().get_urls(),
+            (title, {"fields": [name for name in options["fields"] if name not in empty]})
+            for title, options in super().get_fieldsets(request, obj)
         ]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> HttpResponse:
-        context = {
-            "may_refresh": self.has_refresh_permission(request),
-            "may_revoke": self.has_revoke_permission(request),
-            **(extra_context or {}),
-        }
-        return super().change_view(request, object_id, form_url, context)
+        obj: OAuthToken | None = options.get("obj")
+        if obj is not None:
+            events = TokenEvent.objects.filter(token=obj.pk).select_related("actor")
+            shown = [(event, code_in_words(event.code)) for event in events[:EVENTS_SHOWN]]
+            everything = f"{self.address('tokenevent_changelist')}?token__id__exact={obj.pk}"
+            context.update(
+                title=name_of(obj),
+                subtitle=None,
+                buttons=self.buttons(request, obj),
+                events=shown,
+                more=everything if len(shown) == EVENTS_SHOWN else "",
+            )
+        return super().render_change_form(request, context, *args, **options)
 
-    def refresh_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The button "Refresh now"."""
-        if not self.has_refresh_permission(request):
-            raise PermissionDenied
-        rows = self._one(request, object_id)
-        self._refresh(request, rows)
-        return HttpResponseRedirect(self._url("oauthtoken_change", object_id))
 
-    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The button "Revoke": asks first."""
-        if not self.has_revoke_permission(request):
-            raise PermissionDenied
-        rows = self._one(request, object_id)
-        if request.method != "POST":
-            return self._confirm_page(request, rows)
-        self._revoke(request, rows)
-        return HttpResponseRedirect(self._url("oauthtoken_changelist"))
+def _refresh_token_end(row: Any, in_words: Callable[[datetime], str]) -> str:
+    if not row.renewable:
+        return _("there is none")
+    end = row.refresh_token_expires_at
+    return in_words(end) if end else _("not known")
 
-    def _one(self, request: HttpRequest, object_id: str) -> QuerySet[OAuthToken]:
-        row = self.get_object(request, unquote(object_id))
-        if not self.has_view_permission(request, row):
-            raise PermissionDenied
-        if row is None:
-            raise Http404
-        return self.get_queryset(request).filter(pk=row.pk)
 
-    # Actions
+def _scope_note(scope: str, granted: frozenset[str], requested: frozenset[str]) -> str:
+    if scope not in granted:
+        return _("asked for, not granted")
+    return "" if scope in requested or not requested else _("granted without being asked for")
 
-    @admin.action(description=gettext_lazy("Refresh now"), permissions=["refresh"])
-    def refresh_now(self, request: HttpRequest, rows: QuerySet[OAuthToken]) -> None:
-        """Refresh each selected token through the same locked entry point as everyone."""
-        if not self._too_many(request, rows):
-            self._refresh(request, rows)
 
-    @admin.action(description=gettext_lazy("Revoke"), permissions=["revoke"])
-    def revoke(self, request: HttpRequest, rows: QuerySet[OAuthToken]) -> HttpResponse | None:
-        """Disconnect each selected token, after asking."""
-        if self._too_many(request, rows):
-            return None
-        if "confirmed" not in request.POST:
-            return self._confirm_page(request, rows)
-        self._revoke(request, rows)
-        return None
+def _moment(moment: datetime) -> str:
+    """How far away, and the date."""
+    date = date_format(localtime(moment), "DATETIME_FORMAT")
+    return format_html('{} <span class="quiet">{}</span>', when(moment), date)
 
-    def _refresh(self, request: HttpRequest, rows: QuerySet[OAuthToken]) -> None:
-        for row in rows:
-            before, name = row.version, self._name(row)
-            try:
-                row.refresh()
-            except OAuthTokenError as error:
-                outcome = _("%(token)s was not refreshed: %(reason)s.") % {
-                    "token": name,
-                    "reason": code_in_words(error.code),
-                }
-                level = messages.ERROR
-            else:
-                outcome = _("%(token)s was refreshed: version %(before)d is now %(after)d.") % {
-                    "token": name,
-                    "before": before,
-                    "after": row.version,
-                }
-                level = messages.SUCCESS
-            self.log_change(request, row, outcome)
-            self.message_user(request, outcome, level)
 
-    def _revoke(self, request: HttpRequest, rows: QuerySet[OAuthToken]) -> None:
-        actor = request.user.get_username()
-        for row in rows:
-            name = self._name(row)
-            OAuthToken.objects.disconnect_row(row, detail=f"by {actor}")
-            outcome = _("%(token)s was revoked.") % {"token": name}
-            self.log_change(request, row, outcome)
-            self.message_user(request, outcome, messages.SUCCESS)
-
-    def _confirm_page(self, request: HttpRequest, rows: QuerySet[OAuthToken]) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": ngettext("Revoke this token?", "Revoke these tokens?", rows.count()),
-            "opts": self.opts,
-            "media": self.media,
-            "rows": [(row, self._name(row)) for row in rows],
-            "action_checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/oauth_tokens/oauthtoken/revoke.html", context)
-
-    def _too_many(self, request: HttpRequest, rows: QuerySet[OAuthToken]) -> bool:
-        if rows.count() <= MAX_SELECTED:
-            return False
-        text = _("Select at most %(number)d tokens at once.") % {"number": MAX_SELECTED}
-        self.message_user(request, text, messages.ERROR)
-        return True
-
-    def _url(self, name: str, *args: str) -> str:
-        return reverse(f"admin:oauth_tokens_{name}", args=args, current_app=self.admin_site.name)
-
-    def _name(self, row: OAuthToken) -> str:
-        return f"{row.provider} · {row.user}"
+def _since(moment: datetime) -> str:
+    return _("for %(distance)s") % {"distance": distance(moment)}

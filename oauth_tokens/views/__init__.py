@@ -21,9 +21,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from ..connect import check_scope, complete, start
 from ..exceptions import OAuthTokenError, scope_signature
-from ..providers.registry import get_provider, provider_names
-from ..words import Connection, display_name, without_secrets
+from ..providers.registry import get_provider
+from ..words import display_name
 from .address import given_variables
+from .listing import list_connections, list_providers
 from .results import missing_page, more_page, problem_page
 
 
@@ -32,20 +33,8 @@ from .results import missing_page, more_page, problem_page
 @require_GET
 def connections(request: HttpRequest) -> HttpResponse:
     """What is connected, its state, and what can be."""
-    rows: dict[str, list[Connection]] = {name: [] for name in provider_names()}
-    for row in without_secrets(_user(request).oauth_tokens.order_by("provider", "pk")):
-        rows.setdefault(row.provider, []).append(Connection(row))
-    offered = set(provider_names())
-    providers = [
-        {
-            "name": name,
-            "label": display_name(name),
-            "offered": name in offered,
-            "connections": found,
-        }
-        for name, found in rows.items()
-    ]
-    return render(request, "oauth_tokens/connections.html", {"providers": providers})
+    context = {"providers": list_providers(request.user)}
+    return render(request, "oauth_tokens/connections.html", context)
 
 
 @login_required
@@ -102,7 +91,7 @@ def callback(request: HttpRequest, provider: str) -> HttpResponse:
     else:
         name = display_name(provider)
         if connected.missing:
-            response = missing_page(request, name, connected.missing, connected.next_url)
+            response = missing_page(request, provider, connected.missing, connected.next_url)
         else:
             _message(request, messages.SUCCESS, _("%(name)s is connected.") % {"name": name})
             response = HttpResponseRedirect(connected.next_url)
@@ -125,7 +114,7 @@ def disconnect(request: HttpRequest, provider: str) -> HttpResponse:
         rows = rows.none()  # PostgreSQL refuses to look for it
     elif account is not None:
         rows = rows.filter(account_id=account)
-    found = [Connection(row) for row in without_secrets(rows)]
+    found = list_connections(rows)
     name = display_name(provider)
     if not found:
         try:

@@ -19,7 +19,9 @@ class VariableField(forms.CharField):
 
     def __init__(self, variable: UrlVariable) -> None:
         self.variable = variable
-        label = variable.label or variable.name.replace("_", " ").capitalize()
+        label = (
+            _(variable.label) if variable.label else variable.name.replace("_", " ").capitalize()
+        )
         choices = [(value, value) for value in variable.choices]
         widget = forms.Select(choices=choices) if choices else forms.TextInput()
         super().__init__(label=label, widget=widget, required=not variable.default)

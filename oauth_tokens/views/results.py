@@ -22,6 +22,7 @@ from ..exceptions import (
     scope_signature,
 )
 from ..providers.registry import provider_names
+from ..scope_words import listed
 from ..words import display_name
 
 logger = logging.getLogger("oauth_tokens")
@@ -58,7 +59,7 @@ def result_page(
 
 
 def missing_page(
-    request: HttpRequest, name: str, missing: frozenset[str], go_on: str
+    request: HttpRequest, provider: str, missing: frozenset[str], go_on: str
 ) -> HttpResponse:
     """The user did not grant what the page they came from needs.
 
@@ -67,9 +68,10 @@ def missing_page(
     return result_page(
         request,
         status=200,
-        title=_("%(name)s is connected, but not everything was allowed") % {"name": name},
+        title=_("%(name)s is connected, but not everything was allowed")
+        % {"name": display_name(provider)},
         text=_("Not allowed: %(scopes)s. Some pages may not work without it.")
-        % {"scopes": ", ".join(sorted(missing))},
+        % {"scopes": listed(provider, missing)},
         links=[Link(_("Continue"), go_on)],
     )
 
@@ -81,7 +83,7 @@ def more_page(request: HttpRequest, provider: str, scopes: list[str]) -> HttpRes
         request,
         status=200,
         title=_("Allow more at %(name)s?") % {"name": display_name(provider)},
-        text=_("You will be asked to allow: %(scopes)s.") % {"scopes": ", ".join(scopes)},
+        text=_("You will be asked to allow: %(scopes)s.") % {"scopes": listed(provider, scopes)},
         links=[Link(_("Continue"), _agreed_url(request, provider, query))],
     )
 
@@ -127,6 +129,7 @@ def problem_page(
         status = 503 if error.retryable else 502
         title = _("%(name)s is not answering as it should") % names
         text = _("Nothing has changed. Please try again in a few minutes.")
+    words = getattr(error, "description", "")
     response = result_page(
         request,
         status=status,
@@ -134,7 +137,7 @@ def problem_page(
         text=text,
         links=links,
         code=error.code,
-        detail=getattr(error, "description", ""),
+        detail=_("%(name)s says: %(words)s") % {**names, "words": words} if words else "",
     )
     if isinstance(error, RefreshFailed):
         set_retry_after(response, error)

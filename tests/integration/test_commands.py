@@ -17,8 +17,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from oauth_tokens import OAuthToken, rescue
-from oauth_tokens.models import PendingRevocation, ProviderCircuit
+from oauth_tokens.encryption import generate_key
+from oauth_tokens.models import PendingRevocation, ProviderCircuit, TaskRun
 from oauth_tokens.providers.registry import get_provider
+from oauth_tokens.upkeep import SWEEP
 from tests.support.processes import Processes
 from tests.support.provider import Provider
 from tests.support.rows import EXPIRED, FRESH, age
@@ -55,26 +57,29 @@ def test_a_key_is_generated_before_there_are_settings(
 # oauth_tokens_status
 
 
-def status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    code: object = 0
+def status(capsys: pytest.CaptureFixture[str], code: int) -> dict[str, Any]:
+    found = 0
     try:
         call_command("oauth_tokens_status", "--json")
     except SystemExit as error:
-        code = error.code
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert code == (1 if found["problems"] else 0)
-    return found
+        found = int(error.code or 0)
+    assert found == code
+    overview: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return overview
 
 
 def test_all_is_well(capsys: pytest.CaptureFixture[str], token: OAuthToken) -> None:
-    assert status(capsys) == {
-        "tokens": {"acme": {"active": 1, "reauth_required": 0, "revoking": 0}},
-        "reauthentication": {},
-        "failing_providers": [],
-        "due": 0,
-        "lag": 0.0,
-        "problems": [],
-    }
+    TaskRun.objects.create(task=SWEEP, ran_at=timezone.now())
+    overview = status(capsys, 0)
+    assert overview["alarms"] == []
+    assert overview["providers"]["acme"]["active"] == 1
+    assert overview["sweep"]["due"] == 0
+    assert len(overview["hours"]) > 6 * 24
+    lines = run(capsys, "oauth_tokens_status").splitlines()
+    assert lines[0].split()[:3] == ["provider", "active", "re-authenticate"]
+    assert lines[1].split()[:3] == ["acme", "1", "0"]
+    assert lines[-1].startswith("last sweep: ")
+    assert lines[-1].endswith("ago; 0 due; 0 revocations pending")
 
 
 def test_states_and_causes(
@@ -90,28 +95,24 @@ def test_states_and_causes(
     ):
         row = user.oauth_tokens.store("acme", provider.issue(), account_id=str(number))
         OAuthToken.objects.filter(pk=row.pk).update(status=state, error_code=code)
-    found = status(capsys)
-    assert found["tokens"]["acme"] == {"active": 0, "reauth_required": 3, "revoking": 1}
-    assert found["reauthentication"] == {"refresh_token_invalid": 2, "outcome_unknown": 1}
+    overview = status(capsys, 0)
+    acme = overview["providers"]["acme"]
+    assert (acme["active"], acme["reauth_required"], acme["revoking"]) == (0, 3, 1)
+    assert overview["causes"] == [
+        {"provider": "acme", "code": "refresh_token_invalid", "count": 2},
+        {"provider": "acme", "code": "outcome_unknown", "count": 1},
+    ]
     text = run(capsys, "oauth_tokens_status")
-    assert text.splitlines()[1].split() == ["acme", "0", "3", "1"]
-    assert "2 to connect again: the provider no longer accepts the refresh token" in text
+    assert text.splitlines()[1].split()[:5] == ["acme", "0", "3", "1", "0"]
+    words = "2 of acme to connect again: the provider no longer accepts the refresh token"
+    assert words in text
 
 
-def test_a_sweep_that_does_not_run(
-    capsys: pytest.CaptureFixture[str], token: OAuthToken, configure: Configure
-) -> None:
-    OAuthToken.objects.update(refresh_at=timezone.now() - timedelta(seconds=599))
-    assert status(capsys)["due"] == 1
+def test_a_sweep_that_does_not_run(capsys: pytest.CaptureFixture[str], token: OAuthToken) -> None:
     OAuthToken.objects.update(refresh_at=timezone.now() - timedelta(seconds=700))
-    found = status(capsys)
-    assert 699 < found["lag"] < 760
-    assert "check that Celery beat and a worker run" in found["problems"][0]
-    # Nobody sweeps what the settings no longer have.
-    configure(PROVIDERS={})
-    found = status(capsys)
-    assert (found["due"], found["lag"]) == (0, 0)
-    assert found["tokens"] == {"acme": {"active": 1, "reauth_required": 0, "revoking": 0}}
+    overview = status(capsys, 1)
+    assert overview["sweep"] | {"due_since": ""} == {"ran_at": None, "due": 1, "due_since": ""}
+    assert [alarm["code"] for alarm in overview["alarms"]] == ["sweep_silent"]
 
 
 @pytest.mark.parametrize("operator", [True, False])
@@ -122,23 +123,81 @@ def test_a_failing_provider(
     ProviderCircuit.objects.create(
         provider="acme", code="bad_code", operator=operator, opened_at=now, probe_at=now
     )
-    OAuthToken.objects.update(refresh_at=now - timedelta(hours=1))
-    found = status(capsys)
-    assert found["failing_providers"][0]["provider"] == "acme"
-    # An outage of the provider is nobody's fault here, and explains the backlog.
-    assert bool(found["problems"]) == operator
-    assert found["lag"] == 0
+    # An outage of the provider is nobody's fault here.
+    overview = status(capsys, int(operator))
+    assert overview["alarms"][0]["provider"] == "acme"
+    assert overview["alarms"][0]["operator"] is operator
 
 
-def test_the_table_says_what_to_do(capsys: pytest.CaptureFixture[str], token: OAuthToken) -> None:
+def test_the_first_lines_say_what_to_do(
+    capsys: pytest.CaptureFixture[str], token: OAuthToken
+) -> None:
     now = timezone.now()
     ProviderCircuit.failed("acme", "invalid_client", now, "default", operator=True)
     with pytest.raises(SystemExit):
         call_command("oauth_tokens_status")
-    assert (
-        "PROBLEM: acme refuses this site (invalid_client): check its client_id"
-        in capsys.readouterr().out
-    )
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("PROBLEM: acme has been refusing this site for ")
+    assert "Check its client_id" in first
+
+
+@pytest.mark.parametrize("keys", [[], ["too short"], "no.such.callable"])
+def test_the_status_says_that_there_is_no_key(
+    capsys: pytest.CaptureFixture[str],
+    token: OAuthToken,
+    configure: Configure,
+    processes: Processes,
+    keys: object,
+) -> None:
+    configure(ENCRYPTION_KEYS=keys)
+    overview = status(capsys, 1)
+    assert overview["settings_known"] is False
+    assert overview["providers"]["acme"]["active"] == 1
+    (alarm,) = overview["alarms"]
+    assert alarm["code"] == "settings"
+    assert "ENCRYPTION_KEYS" in alarm["text"]
+    # System checks, which call_command() leaves out, do not speak first.
+    process = processes.start(sys.executable, "-m", "django", "oauth_tokens_status")
+    assert process.communicate()[0].startswith(f"PROBLEM: {alarm['text']}")
+    assert process.returncode == 1
+
+
+def test_the_status_says_that_a_key_is_missing(
+    capsys: pytest.CaptureFixture[str],
+    user: AbstractUser,
+    provider: Provider,
+    configure: Configure,
+    settings: Settings,
+) -> None:
+    old = settings.OAUTH_TOKENS["ENCRYPTION_KEYS"]
+    lost = user.oauth_tokens.store("acme", provider.issue(), account_id="before")
+    new = [generate_key()]
+    configure(ENCRYPTION_KEYS=new)
+    user.oauth_tokens.store("acme", provider.issue(), account_id="after")
+    (alarm,) = status(capsys, 1)["alarms"]
+    assert alarm["code"] == "missing_key"
+    assert "oldest tokens, 1 was encrypted" in alarm["text"]
+    configure(ENCRYPTION_KEYS=[*new, *old])
+    assert status(capsys, 0)["alarms"] == []
+    # Nobody can use it anyway.
+    configure(ENCRYPTION_KEYS=new)
+    OAuthToken.objects.filter(pk=lost.pk).update(status="reauth_required")
+    assert status(capsys, 0)["alarms"] == []
+
+
+def test_the_status_says_that_the_database_cannot_be_read(processes: Processes) -> None:
+    nowhere = "postgres://someone:secret@127.0.0.1:1/nothing"
+    command = (sys.executable, "-m", "django", "oauth_tokens_status")
+    text = processes.start(*command, DATABASE_URL=nowhere)
+    machines = processes.start(*command, "--json", DATABASE_URL=nowhere)
+    # No figures are better than wrong ones.
+    (line,) = text.communicate()[0].splitlines()
+    assert line.startswith("PROBLEM: The tokens cannot be counted: OperationalError.")
+    assert "migrate" in line
+    assert "secret" not in line
+    (alarm,) = json.loads(machines.communicate()[0])["alarms"]
+    assert (alarm["code"], alarm["operator"]) == ("uncountable", True)
+    assert text.returncode == machines.returncode == 1
 
 
 # oauth_tokens_refresh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -13,10 +14,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.formats import date_format
 from pytest_django import Settings
 
-from oauth_tokens import OAuthToken, TokenEvent
+from oauth_tokens import OAuthToken, TokenEvent, scope_words
 from oauth_tokens.exceptions import REAUTHENTICATION_CODES
+from oauth_tokens.providers.presets import PRESETS
 from oauth_tokens.words import REASONS, code_in_words, when
 from tests.support.consent import connect
 from tests.support.provider import Provider
@@ -86,8 +89,8 @@ def test_a_connection(client: Client, token: OAuthToken) -> None:
     text = page(client)
     assert ">connected<" in text
     assert "alice@&lt;acme&gt;" in text
-    assert "the current token expires in 59 minutes" in text
-    assert "<code>profile</code>" in text
+    assert '<span title="profile">See your name and picture</span>' in text
+    assert "Last used" not in text
     assert 'href="/oauth/acme/disconnect/?account=7%268"' in text
 
 
@@ -99,7 +102,7 @@ def test_every_cause_of_re_authentication_has_words_of_its_own() -> None:
 def test_a_connection_that_needs_its_user(client: Client, token: OAuthToken, code: str) -> None:
     change(token, status="reauth_required", error_code=code)
     text = page(client)
-    assert "needs re-authentication" in text
+    assert ">reconnect needed<" in text
     assert f"Please connect again: {REASONS.get(code, 'access has ended')}." in text
     assert 'class="button" href="/oauth/acme/connect/"' in text
 
@@ -109,34 +112,91 @@ def test_a_failing_connection(client: Client, token: OAuthToken) -> None:
         token, failure_count=2, error_code="http_503", retry_at=timezone.now() + timedelta(hours=1)
     )
     text = page(client)
-    assert ">failing<" in text
-    assert "It is tried again in 59 minutes." in text
+    assert ">not answering<" in text
+    assert "It is tried again in 59 minutes; there is nothing that you have to do." in text
+    change(token, retry_at=None)
+    assert "tried again" not in page(client)
 
 
 def test_a_connection_being_revoked(client: Client, token: OAuthToken) -> None:
     change(token, status="revoking")
     text = page(client)
-    assert "being revoked" in text
-    assert "It is out of use." in text
+    assert ">being disconnected<" in text
+    assert "It is no longer used." in text
     assert "/disconnect/" not in text
+    assert "allowed" not in text
 
 
 @pytest.mark.parametrize(
-    ("expires", "renewable", "words"),
+    ("expires", "renewable", "badge", "words"),
     [
-        (None, False, "Valid until it is disconnected."),
-        (timedelta(minutes=10, seconds=5), False, "(in 10 minutes)."),
-        (timedelta(minutes=-10), False, "It has expired and cannot be renewed."),
-        (timedelta(minutes=-10), True, "Renewed automatically when it is next used."),
+        (None, False, "connected", ""),
+        (timedelta(minutes=10, seconds=5), False, "connected", "It ends in 10 minutes ("),
+        (timedelta(minutes=10, seconds=5), True, "connected", ""),
+        (timedelta(minutes=-10), False, "reconnect needed", str(REASONS["no_refresh_token"])),
+        (timedelta(minutes=-10), True, "connected", ""),
     ],
 )
 def test_how_long_it_is_valid(
-    client: Client, token: OAuthToken, expires: timedelta | None, renewable: bool, words: str
+    client: Client,
+    token: OAuthToken,
+    expires: timedelta | None,
+    renewable: bool,
+    badge: str,
+    words: str,
 ) -> None:
     change(token, expires_at=expires and timezone.now() + expires)
     if not renewable:
         change(token, encrypted_refresh_token=None)
-    assert words in page(client)
+    text = page(client)
+    assert f">{badge}<" in text
+    assert words in text
+    assert ("It ends" in text) == words.startswith("It ends")
+
+
+def test_when_it_was_last_used(client: Client, token: OAuthToken) -> None:
+    change(token, last_used_at=timezone.now())
+    text = page(client)
+    today = date_format(timezone.localtime(), "DATE_FORMAT")
+    assert f"Connected on {today}. Last used on {today}." in text
+
+
+def test_scopes_in_words(client: Client, token: OAuthToken, configure: Configure) -> None:
+    change(token, scope="zebras repo email https://www.googleapis.com/auth/drive.file")
+    items = re.findall(r"<li>(.*?)</li>", page(client))
+    assert items == [
+        '<span title="https://www.googleapis.com/auth/drive.file">'
+        "See and change the files that you use with this site</span>",
+        '<span title="email">See your e-mail address</span>',
+        "<code>repo</code>",
+        "<code>zebras</code>",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("description", "scope", "words"),
+    [
+        ({"preset": "github"}, "repo", "repositories, private ones as well"),
+        ({"preset": "microsoft"}, "https://graph.microsoft.com/Mail.Read", "See your e-mails"),
+        ({"preset": "slack"}, "email", "See your e-mail address"),
+        ({}, "Mail.Read", "Mail.Read"),
+    ],
+)
+def test_what_a_provider_means_by_a_scope(
+    configure: Configure, description: dict[str, str], scope: str, words: str
+) -> None:
+    configure(PROVIDERS={"ours": description})
+    assert words in scope_words.listed("ours", [scope])
+
+
+def test_words_are_about_presets_that_there_are() -> None:
+    assert set(scope_words.OF_PRESET) <= set(PRESETS)
+
+
+def test_another_account(client: Client, token: OAuthToken, configure: Configure) -> None:
+    assert "another account" not in page(client)
+    configure(acme={"account_id_from": "userinfo.sub"})
+    assert "Connect another account</a>" in page(client)
 
 
 def test_a_connection_whose_provider_left_the_settings(
@@ -244,7 +304,7 @@ def test_disconnecting_while_the_provider_is_down(
 ) -> None:
     provider.misbehave("status", kinds=["revoke"])
     assert client.post("/oauth/acme/disconnect/").status_code == 302
-    assert "being revoked" in page(client)
+    assert ">being disconnected<" in page(client)
 
 
 def test_disconnecting_an_unknown_provider(client: Client) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, close_old_connections
 
-from oauth_tokens import upkeep
+from oauth_tokens import notices, upkeep
 
 
 class _Ended:
@@ -88,6 +88,7 @@ class Command(BaseCommand):
             upkeep.dispatch_due(refresh)
             outcomes["revoked"] = upkeep.revoke_pending()
             outcomes["notices sent"] = upkeep.send_due_notices()
+            outcomes["e-mails sent"] = notices.send_notices()
         except _Stopped:
             outcomes["left for the next sweep"] += 1
         done = [f"{count} {outcome}" for outcome, count in sorted(outcomes.items()) if count]

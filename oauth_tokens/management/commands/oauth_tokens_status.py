@@ -1,124 +1,112 @@
-"""How all stored tokens are, at a glance or for a monitor."""
+"""The figures of the admin's overview, for a terminal, and as a health check."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db.models import Count, Min
+from django.db import Error as DatabaseErrors
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from oauth_tokens.exceptions import REAUTHENTICATION_CODES
-from oauth_tokens.models import OAuthToken, ProviderCircuit
-from oauth_tokens.providers.registry import provider_names
-from oauth_tokens.reader import database_now
-from oauth_tokens.upkeep import database
-
-#: Seconds that the sweep may lag behind before an operator should look.
-MAX_LAG = 600.0
+from oauth_tokens.overview import Alarm, Overview, collect, missing_keys
+from oauth_tokens.words import code_in_words, when
 
 
 class Command(BaseCommand):
     help = (
-        "Tokens by provider and state, failing providers, and how far the sweep lags behind. "
-        "Exit status 1 if an operator has to act."
+        "Tokens by provider and state, failing providers, and when the sweep last ran: the figures "
+        "of the admin's overview. Exit status 1 if an operator has to act."
     )
+    # What is wrong with the settings is part of what this tells.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="for machines")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        status = collect()
+        overview = look()
         if options["json"]:
-            self.stdout.write(json.dumps(status, indent=2))
+            self.stdout.write(json.dumps(dataclasses.asdict(overview), indent=2, default=str))
         else:
-            for line in in_words(status):
+            for line in in_words(overview):
                 self.stdout.write(line)
-        if status["problems"]:
+        if any(alarm.operator for alarm in overview.alarms):
             raise SystemExit(1)
 
 
-def collect() -> dict[str, Any]:
-    """The state of everything, in plain values; ``problems`` is what an operator has to mend."""
-    using = database()
-    now = database_now(using)
-    rows = OAuthToken._base_manager.using(using)
-    tokens: dict[str, dict[str, int]] = {}
-    for name in provider_names():
-        tokens[name] = dict.fromkeys(OAuthToken.Status.values, 0)
-    for provider, state, count in rows.values_list("provider", "status").annotate(Count("pk")):
-        states = tokens.setdefault(provider, dict.fromkeys(OAuthToken.Status.values, 0))
-        states[state] = count
-    causes = rows.filter(status=OAuthToken.Status.REAUTH_REQUIRED)
-    circuits = ProviderCircuit.open_circuits(using)
-    # The sweep leaves these alone, so they say nothing about its lag.
-    due = (
-        rows.filter(status=OAuthToken.Status.ACTIVE, refresh_at__lte=now)
-        .filter(provider__in=provider_names())
-        .exclude(provider__in=[circuit.provider for circuit in circuits])
-        .aggregate(oldest=Min("refresh_at"), count=Count("pk"))
-    )
-    lag = (now - due["oldest"]).total_seconds() if due["oldest"] else 0.0
-    status: dict[str, Any] = {
-        "tokens": tokens,
-        "reauthentication": dict(
-            causes.values_list("error_code").annotate(number=Count("pk")).order_by("-number")
-        ),
-        "failing_providers": [
-            {
-                "provider": circuit.provider,
-                "code": circuit.code,
-                "operator": circuit.operator,
-                "since": circuit.opened_at.isoformat() if circuit.opened_at else None,
-            }
-            for circuit in circuits
-        ],
-        "due": due["count"],
-        "lag": round(lag, 1),
-    }
-    status["problems"] = list(_problems(status))
-    return status
-
-
-def _problems(status: dict[str, Any]) -> Iterable[str]:
-    for circuit in status["failing_providers"]:
-        if circuit["operator"]:
-            yield (
-                f"{circuit['provider']} refuses this site ({circuit['code']}): check its "
-                "client_id, client_secret and token_endpoint_auth_method."
+def look() -> Overview:
+    """The overview, with the alarms that only this command gives: it reads part of ciphertexts,
+    and a database that does not answer is worth a line of its own."""
+    try:
+        overview = collect()
+        if overview.settings_known and (missing := missing_keys()):
+            text = ngettext(
+                "Of the oldest tokens, %(number)d was encrypted with a key that is missing.",
+                "Of the oldest tokens, %(number)d were encrypted with a key that is missing.",
+                missing,
             )
-    if status["lag"] > MAX_LAG:
-        yield (
-            f"The sweep lags {status['lag']:.0f} s behind: check that Celery beat and a worker "
-            "run, or oauth_tokens_refresh from cron."
-        )
+            fix = _("Put the key back into ENCRYPTION_KEYS, after the first one.")
+            alarm = Alarm("missing_key", True, text % {"number": missing}, fix)
+            overview.alarms.insert(0, alarm)
+    except DatabaseErrors as error:
+        text = _("The tokens cannot be counted: %(error)s.")
+        fix = _("See that the database answers, and run manage.py migrate.")
+        overview = Overview(timezone.now())
+        # Its own words may hold addresses and passwords.
+        name = type(error).__name__
+        overview.alarms.append(Alarm("uncountable", True, text % {"error": name}, fix))
+    return overview
 
 
-def in_words(status: dict[str, Any]) -> Iterable[str]:
+def in_words(overview: Overview) -> Iterable[str]:
     """Lines for a terminal."""
-    labels = dict(OAuthToken.Status.choices)
-    yield from _table(
-        ["provider", *(str(label) for label in labels.values())],
+    for alarm in overview.alarms:
+        label = _("PROBLEM") if alarm.operator else _("NOTE")
+        yield f"{label}: {alarm.text} {alarm.fix}"
+    if not overview.hours:
+        return
+    if overview.alarms:
+        yield ""
+    head = [
+        *(_("provider"), _("active"), _("re-authenticate"), _("being revoked"), _("failing")),
+        *(_("dying"), _("unused"), _("refreshed"), _("failed"), "p50", "p95"),
+    ]
+    rows = [
         [
-            [provider, *(str(states[state]) for state in labels)]
-            for provider, states in status["tokens"].items()
-        ],
-    )
+            *(it.provider, it.active, it.reauth_required, it.revoking, it.failing),
+            *(it.expiring, it.unused, it.refreshed, it.failed + it.ended),
+            *(_seconds(it.p50), _seconds(it.p95)),
+        ]
+        for it in overview.providers.values()
+    ]
+    yield from _table(head, [[str(cell) for cell in row] for row in rows])
     yield ""
-    for code, count in status["reauthentication"].items():
-        yield f"{count} to connect again: {REAUTHENTICATION_CODES.get(code, code)}"
-    for circuit in status["failing_providers"]:
-        yield f"{circuit['provider']} is failing since {circuit['since']} ({circuit['code']})"
-    yield f"{status['due']} due for a refresh, the sweep lags {status['lag']:.0f} s behind"
-    for problem in status["problems"]:
-        yield f"PROBLEM: {problem}"
+    for cause in overview.causes:
+        yield _("%(number)d of %(provider)s to connect again: %(reason)s") % {
+            "number": cause.count,
+            "provider": cause.provider,
+            "reason": code_in_words(cause.code),
+        }
+    ran_at = overview.sweep.ran_at
+    yield _("last sweep: %(when)s; %(number)d due; %(late)d revocations pending") % {
+        "when": when(ran_at) if ran_at else _("never"),
+        "number": overview.sweep.due,
+        "late": overview.pending_revocations,
+    }
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> Iterable[str]:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in [head, *rows]:
-        first, *rest = row
-        numbers = "  ".join(cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True))
-        yield f"{first.ljust(widths[0])}  {numbers}"
+    for first, *rest in [head, *rows]:
+        cells = "  ".join(cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True))
+        yield f"{first.ljust(widths[0])}  {cells}"

@@ -1,0 +1,241 @@
+"""The overview: one page of figures, each a link to the rows behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ..models import TaskRun
+from ..overview import EXPIRING_DAYS, UNUSED_DAYS, Overview, ProviderFigures, collect
+from ..words import code_in_words, distance, when
+from .charts import of_a_day, of_days
+from .shared import SYMBOLS, ReadOnly, badge
+
+if TYPE_CHECKING:
+    RunAdmin = admin.ModelAdmin[TaskRun]
+else:
+    RunAdmin = admin.ModelAdmin
+
+#: Providers in the table of those that are slow.
+SLOWEST = 10
+
+
+class Figure(NamedTuple):
+    """A number, what it counts, and where the rows are; "" where the viewer may not see them."""
+
+    label: str
+    number: int
+    url: str = ""
+    tone: str = ""
+
+    @property
+    def sign(self) -> str:
+        """What says the same as its colour."""
+        return SYMBOLS.get(self.tone, "")
+
+
+class Links:
+    """Addresses of lists in the admin, narrowed down."""
+
+    def __init__(self, request: HttpRequest, site: str) -> None:
+        self.user, self.site = request.user, site
+
+    def tokens(self, **narrowed: object) -> str:
+        return self._list("oauthtoken", narrowed)
+
+    def events(self, **narrowed: object) -> str:
+        return self._list("tokenevent", narrowed)
+
+    def revocations(self) -> str:
+        return self._list("pendingrevocation", {})
+
+    def _list(self, model: str, narrowed: dict[str, object]) -> str:
+        if not self.user.has_perm(f"oauth_tokens.view_{model}"):
+            return ""
+        url = reverse(f"admin:oauth_tokens_{model}_changelist", current_app=self.site)
+        return f"{url}?{urlencode(narrowed)}" if narrowed else url
+
+
+@admin.register(TaskRun)
+class OverviewAdmin(ReadOnly, RunAdmin):
+    """The page has the address of the one model that only it shows: when the sweep ran."""
+
+    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+        # Not among the models: the lists and the app's index link to the page.
+        return {}
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.overview_view)
+        return [path("", page, name="oauth_tokens_overview")]
+
+    def overview_view(self, request: HttpRequest) -> HttpResponse:
+        """The page."""
+        if not request.user.has_perm("oauth_tokens.view_oauthtoken"):
+            raise PermissionDenied
+        overview = collect()
+        links = Links(request, self.admin_site.name)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Overview"),
+            "opts": self.opts,
+            "overview": overview,
+            "alarms": [(_alarm_badge(alarm.operator), alarm) for alarm in overview.alarms],
+            "sweep": _sweep(overview),
+            "figures": list(_figures(overview, links)),
+            "charts": [of_a_day(overview.hours), of_days(overview.hours)],
+            "outcomes": _outcomes(overview, links),
+            "causes": [
+                (cause, code_in_words(cause.code), _of_cause(links, cause.provider, cause.code))
+                for cause in overview.causes
+            ],
+            "providers": [
+                (it.provider, _state(it), _of_provider(it, links))
+                for it in sorted(overview.providers.values(), key=_worst_first)
+            ],
+            "slowest": _slowest(overview),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/oauth_tokens/overview.html", context)
+
+
+def _alarm_badge(operator: bool) -> SafeString:
+    return badge("bad", _("needs you")) if operator else badge("warn", _("notice"))
+
+
+def _sweep(overview: Overview) -> str:
+    sweep = overview.sweep
+    if sweep.ran_at is None:
+        return _("No sweep has run yet.")
+    text = ngettext(
+        "The last sweep was %(when)s; %(number)d token is due.",
+        "The last sweep was %(when)s; %(number)d tokens are due.",
+        sweep.due,
+    )
+    return text % {"when": when(sweep.ran_at), "number": sweep.due}
+
+
+def _figures(overview: Overview, links: Links) -> Iterator[Figure]:
+    total = overview.total
+    ended = total("reauth_required")
+    failing, dying = total("failing"), total("expiring")
+    tokens = links.tokens
+    yield Figure(_("connected"), total("active"), tokens(status__exact="active"))
+    yield Figure(
+        _("need re-authentication"),
+        ended,
+        tokens(status__exact="reauth_required"),
+        "bad" if ended else "",
+    )
+    yield Figure(_("failing now"), failing, tokens(failing=1), "warn" if failing else "")
+    yield Figure(
+        _("dying within %(days)d days") % {"days": EXPIRING_DAYS},
+        dying,
+        tokens(expiring=EXPIRING_DAYS),
+        "warn" if dying else "",
+    )
+    yield Figure(
+        _("not used for %(days)d days") % {"days": UNUSED_DAYS},
+        total("unused"),
+        tokens(unused=UNUSED_DAYS),
+    )
+    if leaving := total("revoking"):
+        yield Figure(_("being revoked"), leaving, tokens(status__exact="revoking"))
+    if overview.pending_revocations:
+        pending = overview.pending_revocations
+        yield Figure(_("late tokens to be revoked"), pending, links.revocations())
+    if overview.rescued:
+        yield Figure(_("kept aside, to be saved"), overview.rescued, "", "warn")
+
+
+def _outcomes(overview: Overview, links: Links) -> list[Figure]:
+    """The legend of the charts, with links to the entries of the last 24 hours."""
+    since = overview.hours[-24].start.isoformat()
+
+    def of(kind: str) -> str:
+        return links.events(kind__exact=kind, created_at__gte=since)
+
+    return [
+        Figure(_("refreshed"), overview.total("refreshed"), of("refreshed"), "refreshed"),
+        Figure(
+            _("failed, to be tried again"), overview.total("failed"), of("refresh_failed"), "failed"
+        ),
+        Figure(
+            _("ended, for the user to mend"),
+            overview.total("ended"),
+            of("reauth_required"),
+            "ended",
+        ),
+    ]
+
+
+def _of_cause(links: Links, provider: str, code: str) -> str:
+    return links.tokens(status__exact="reauth_required", provider=provider, error_code=code)
+
+
+def _worst_first(it: ProviderFigures) -> tuple[bool, bool, bool, int, str]:
+    working = it.circuit_since is None
+    return (
+        not it.circuit_operator,
+        working,
+        not it.failing,
+        -it.active - it.reauth_required,
+        it.provider,
+    )
+
+
+def _state(it: ProviderFigures) -> tuple[SafeString, str]:
+    """A badge, and what there is to say about it."""
+    if it.circuit_since is not None:
+        text = _("for %(time)s: %(reason)s") % {
+            "time": distance(it.circuit_since),
+            "reason": code_in_words(it.circuit_code),
+        }
+        if it.circuit_operator:
+            return badge("bad", _("refuses this site")), text
+        return badge("warn", _("failing")), text
+    if it.active and not it.configured:
+        return badge("warn", _("not refreshed")), _("the settings have no such provider")
+    if it.failing:
+        text = _("some tokens, for %(time)s") % {
+            "time": distance(it.failing_since) if it.failing_since else "-"
+        }
+        return badge("warn", _("failing")), text
+    return badge("good", _("works")), ""
+
+
+def _of_provider(it: ProviderFigures, links: Links) -> list[Figure]:
+    def tokens(**narrowed: object) -> str:
+        return links.tokens(provider=it.provider, **narrowed)
+
+    return [
+        Figure(_("connected"), it.active, tokens(status__exact="active")),
+        Figure(
+            _("need re-authentication"), it.reauth_required, tokens(status__exact="reauth_required")
+        ),
+        Figure(_("failing"), it.failing, tokens(failing=1)),
+        Figure(
+            _("dying within %(days)d days") % {"days": EXPIRING_DAYS},
+            it.expiring,
+            tokens(expiring=EXPIRING_DAYS),
+        ),
+        Figure(
+            _("not used for %(days)d days") % {"days": UNUSED_DAYS},
+            it.unused,
+            tokens(unused=UNUSED_DAYS),
+        ),
+    ]
+
+
+def _slowest(overview: Overview) -> list[ProviderFigures]:
+    timed = [it for it in overview.providers.values() if it.p95 is not None]
+    return sorted(timed, key=lambda it: it.p95 or 0.0, reverse=True)[:SLOWEST]
