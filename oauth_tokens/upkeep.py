@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import Error as DatabaseErrors
-from django.db import router
+from django.db import models, router
 from django.db.models import Q
 
 from . import rescue
@@ -38,6 +38,13 @@ def database() -> str:
     return router.db_for_write(OAuthToken)
 
 
+def due_rows(using: str, now: datetime) -> models.QuerySet[OAuthToken]:
+    """What a sweep would refresh at ``now``, were all providers well."""
+    return OAuthToken._base_manager.using(using).filter(
+        status=OAuthToken.Status.ACTIVE, refresh_at__lte=now, provider__in=provider_names()
+    )
+
+
 def dispatch_due(dispatch: Dispatch) -> int:
     """Hand every row that is due for a refresh to ``dispatch(pk, version)``, the oldest first.
 
@@ -53,11 +60,8 @@ def dispatch_due(dispatch: Dispatch) -> int:
     """
     using = database()
     now, begun = database_now(using), time.monotonic()
-    rows = OAuthToken._base_manager.using(using)
     failing = {circuit.provider: circuit for circuit in ProviderCircuit.open_circuits(using)}
-    due = rows.filter(status=OAuthToken.Status.ACTIVE, refresh_at__lte=now).filter(
-        provider__in=provider_names()
-    )
+    due = due_rows(using, now)
     count = 0
     for circuit in failing.values():
         if circuit.probe_at is not None and circuit.probe_at <= now:

@@ -228,6 +228,24 @@ def test_one_sweep(
     assert provider.refreshes == 1
 
 
+@pytest.mark.parametrize("command", ["oauth_tokens_refresh", "oauth_tokens_rotate_keys"])
+def test_what_can_take_long_shows_how_far_it_is(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    user: AbstractUser,
+    provider: Provider,
+    command: str,
+) -> None:
+    for account in ("one", "two"):
+        age(user.oauth_tokens.store("acme", provider.issue(), account_id=account), EXPIRED)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    call_command(command, no_progress=True)
+    assert capsys.readouterr().err == ""
+    OAuthToken.objects.update(refresh_at=timezone.now())
+    call_command(command)
+    assert f"\r[{'#' * 40}] 2/2 (100%)" in capsys.readouterr().err
+
+
 def test_a_failing_token_does_not_end_the_sweep(
     capsys: pytest.CaptureFixture[str], user: AbstractUser, provider: Provider
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from argparse import ArgumentParser
 from collections import Counter
@@ -13,6 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, close_old_connections
 
 from oauth_tokens import notices, upkeep
+from oauth_tokens.reader import database_now
+
+from .oauth_tokens_rotate_keys import bar
 
 
 class _Ended:
@@ -45,10 +49,13 @@ class Command(BaseCommand):
             help="go on until SIGTERM or SIGINT, with a pause of so many seconds between sweeps",
         )
 
+        parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+
     def handle(self, *args: Any, **options: Any) -> None:
         pause = options["loop"]
         if pause is None:
-            self.stdout.write(self._sweep(_Ended()))
+            show = not options["no_progress"] and sys.stderr.isatty()
+            self.stdout.write(self._sweep(_Ended(), show))
             return
         if not pause > 0:
             raise CommandError("--loop takes a number of seconds greater than 0.")
@@ -74,22 +81,36 @@ class Command(BaseCommand):
             self.stderr.write(f"sweep failed: {type(error).__name__}")
         close_old_connections()
 
-    def _sweep(self, ended: _Ended) -> str:
-        """One sweep; returns what it did, in a line."""
+    def _count_due(self) -> int:
+        using = upkeep.database()
+        return upkeep.due_rows(using, database_now(using)).count()
+
+    def _sweep(self, ended: _Ended, show: bool = False) -> str:
+        """One sweep; returns what it did, in a line.
+
+        Arguments:
+            show: whether to draw a progress bar.
+        """
         outcomes: Counter[str] = Counter()
+        restored = upkeep.restore_rescued()
+        total = self._count_due() if show else 0
 
         def refresh(pk: int, version: int) -> None:
             if ended.told:
                 raise _Stopped
             outcomes[upkeep.refresh_one(pk, version)] += 1
+            if show:
+                self.stderr.write(bar(outcomes.total(), total), ending="")
 
         try:
-            outcomes["restored"] = upkeep.restore_rescued()
             upkeep.dispatch_due(refresh)
+            if total:
+                self.stderr.write("")
             outcomes["revoked"] = upkeep.revoke_pending()
             outcomes["notices sent"] = upkeep.send_due_notices()
             outcomes["e-mails sent"] = notices.send_notices()
         except _Stopped:
             outcomes["left for the next sweep"] += 1
+        outcomes["restored"] = restored
         done = [f"{count} {outcome}" for outcome, count in sorted(outcomes.items()) if count]
         return ", ".join(done) or "nothing due"
