@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -15,11 +17,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ..models import TaskRun
+from ..models import OAuthToken, PendingRevocation, TaskRun, TokenEvent
 from ..overview import EXPIRING_DAYS, UNUSED_DAYS, Overview, ProviderFigures, collect
 from ..words import code_in_words, distance, when
 from .charts import of_a_day, of_days
-from .shared import SYMBOLS, ReadOnly, badge
+from .shared import SYMBOLS, ReadOnly, badge, sees
 
 if TYPE_CHECKING:
     RunAdmin = admin.ModelAdmin[TaskRun]
@@ -47,22 +49,23 @@ class Figure(NamedTuple):
 class Links:
     """Addresses of lists in the admin, narrowed down."""
 
-    def __init__(self, request: HttpRequest, site: str) -> None:
-        self.user, self.site = request.user, site
+    def __init__(self, request: HttpRequest, site: admin.AdminSite) -> None:
+        self.request, self.site = request, site
 
     def tokens(self, **narrowed: object) -> str:
-        return self._list("oauthtoken", narrowed)
+        return self._list(OAuthToken, narrowed)
 
     def events(self, **narrowed: object) -> str:
-        return self._list("tokenevent", narrowed)
+        return self._list(TokenEvent, narrowed)
 
     def revocations(self) -> str:
-        return self._list("pendingrevocation", {})
+        return self._list(PendingRevocation, {})
 
-    def _list(self, model: str, narrowed: dict[str, object]) -> str:
-        if not self.user.has_perm(f"oauth_tokens.view_{model}"):
+    def _list(self, model: type[Model], narrowed: dict[str, object]) -> str:
+        if not sees(self.site, self.request, model):
             return ""
-        url = reverse(f"admin:oauth_tokens_{model}_changelist", current_app=self.site)
+        name = f"admin:{model._meta.label_lower.replace('.', '_')}_changelist"
+        url = reverse(name, current_app=self.site.name)
         return f"{url}?{urlencode(narrowed)}" if narrowed else url
 
 
@@ -83,12 +86,11 @@ class OverviewAdmin(ReadOnly, RunAdmin):
         if not request.user.has_perm("oauth_tokens.view_oauthtoken"):
             raise PermissionDenied
         overview = collect()
-        links = Links(request, self.admin_site.name)
+        links = Links(request, self.admin_site)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Overview"),
             "opts": self.opts,
-            "overview": overview,
             "alarms": [(_alarm_badge(alarm.operator), alarm) for alarm in overview.alarms],
             "sweep": _sweep(overview),
             "figures": list(_figures(overview, links)),
@@ -99,7 +101,13 @@ class OverviewAdmin(ReadOnly, RunAdmin):
                 for cause in overview.causes
             ],
             "providers": [
-                (it.provider, _state(it), _of_provider(it, links))
+                (
+                    it.provider,
+                    _state(it),
+                    list(
+                        _states(partial(getattr, it), partial(links.tokens, provider=it.provider))
+                    ),
+                )
                 for it in sorted(overview.providers.values(), key=_worst_first)
             ],
             "slowest": _slowest(overview),
@@ -125,11 +133,21 @@ def _sweep(overview: Overview) -> str:
 
 
 def _figures(overview: Overview, links: Links) -> Iterator[Figure]:
-    total = overview.total
-    ended = total("reauth_required")
-    failing, dying = total("failing"), total("expiring")
-    tokens = links.tokens
-    yield Figure(_("connected"), total("active"), tokens(status__exact="active"))
+    total, tokens = overview.total, links.tokens
+    yield from _states(total, tokens)
+    if leaving := total("revoking"):
+        yield Figure(_("being revoked"), leaving, tokens(status__exact="revoking"))
+    if overview.pending_revocations:
+        pending = overview.pending_revocations
+        yield Figure(_("late tokens to be revoked"), pending, links.revocations())
+    if overview.rescued:
+        yield Figure(_("kept aside, to be saved"), overview.rescued, "", "warn")
+
+
+def _states(count: Callable[[str], int], tokens: Callable[..., str]) -> Iterator[Figure]:
+    """Of all tokens, or of one provider's; ``count`` and ``tokens`` give number and link."""
+    ended, failing, dying = map(count, ("reauth_required", "failing", "expiring"))
+    yield Figure(_("connected"), count("active"), tokens(status__exact="active"))
     yield Figure(
         _("need re-authentication"),
         ended,
@@ -145,16 +163,9 @@ def _figures(overview: Overview, links: Links) -> Iterator[Figure]:
     )
     yield Figure(
         _("not used for %(days)d days") % {"days": UNUSED_DAYS},
-        total("unused"),
+        count("unused"),
         tokens(unused=UNUSED_DAYS),
     )
-    if leaving := total("revoking"):
-        yield Figure(_("being revoked"), leaving, tokens(status__exact="revoking"))
-    if overview.pending_revocations:
-        pending = overview.pending_revocations
-        yield Figure(_("late tokens to be revoked"), pending, links.revocations())
-    if overview.rescued:
-        yield Figure(_("kept aside, to be saved"), overview.rescued, "", "warn")
 
 
 def _outcomes(overview: Overview, links: Links) -> list[Figure]:
@@ -211,29 +222,6 @@ def _state(it: ProviderFigures) -> tuple[SafeString, str]:
         }
         return badge("warn", _("failing")), text
     return badge("good", _("works")), ""
-
-
-def _of_provider(it: ProviderFigures, links: Links) -> list[Figure]:
-    def tokens(**narrowed: object) -> str:
-        return links.tokens(provider=it.provider, **narrowed)
-
-    return [
-        Figure(_("connected"), it.active, tokens(status__exact="active")),
-        Figure(
-            _("need re-authentication"), it.reauth_required, tokens(status__exact="reauth_required")
-        ),
-        Figure(_("failing"), it.failing, tokens(failing=1)),
-        Figure(
-            _("dying within %(days)d days") % {"days": EXPIRING_DAYS},
-            it.expiring,
-            tokens(expiring=EXPIRING_DAYS),
-        ),
-        Figure(
-            _("not used for %(days)d days") % {"days": UNUSED_DAYS},
-            it.unused,
-            tokens(unused=UNUSED_DAYS),
-        ),
-    ]
 
 
 def _slowest(overview: Overview) -> list[ProviderFigures]:

@@ -43,7 +43,6 @@ class TokenEventAdmin(ReadOnly, EventAdmin):
         "detail",
         "duration",
     )
-    readonly_fields = ("reason",)
 
     class Media:
         css = STYLE
@@ -84,7 +83,6 @@ class ProviderCircuitAdmin(ReadOnly, CircuitAdmin):
         "failed_at",
         "operator",
     )
-    readonly_fields = ("state", "reason")
 
     class Media:
         css = STYLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -37,6 +37,12 @@ def labelled(label: str, text: str) -> SafeString:
 def with_second(first: str, second: str) -> SafeString:
     """``first``, and ``second`` below it in a quiet voice."""
     return format_html('{}<span class="oauth-second">{}</span>', first, second)
+
+
+def sees(site: admin.AdminSite, request: HttpRequest, model: type[Model]) -> bool:
+    """Whether the viewer has pages of ``model`` on this admin site, which may have but some."""
+    shown = site.is_registered(model)
+    return shown and site.get_model_admin(model).has_view_or_change_permission(request)
 
 
 def name_of(row: OAuthToken) -> str:

@@ -21,7 +21,7 @@ from ..models import OAuthToken, TokenEvent
 from ..words import code_in_words, distance, next_step, state_of, when, without_secrets
 from .actions import TokenActions
 from .filters import ErrorFilter, ExpiringFilter, FailingFilter, StateFilter, UnusedFilter
-from .shared import STYLE, ProviderFilter, ReadOnly, badge, labelled, name_of, with_second
+from .shared import STYLE, ProviderFilter, ReadOnly, badge, labelled, name_of, sees, with_second
 
 #: Entries of history on a token's page.
 EVENTS_SHOWN = 50
@@ -84,22 +84,6 @@ class OAuthTokenAdmin(ReadOnly, TokenActions):
             },
         ),
     )
-    readonly_fields = (
-        "state",
-        "next_step",
-        "last_error",
-        "provider_said",
-        "user_linked",
-        "scopes",
-        "renewable",
-        "expires_on",
-        "refresh_token_ends_on",
-        "next_refresh",
-        "last_refreshed_on",
-        "last_used",
-        "failures",
-        "connected_on",
-    )
     change_form_template = "admin/oauth_tokens/oauthtoken/change_form.html"
 
     class Media:
@@ -118,15 +102,9 @@ class OAuthTokenAdmin(ReadOnly, TokenActions):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OAuthToken]:
         # What the viewer may see is the same for all rows, and what prints one knows no viewer.
-        sees_users = Value(self._sees_users(request), output_field=BooleanField())
+        shown = sees(self.admin_site, request, get_user_model())
         rows = without_secrets(super().get_queryset(request)).select_related("user")
-        return rows.annotate(users_page_shown=sees_users)
-
-    def _sees_users(self, request: HttpRequest) -> bool:
-        user = get_user_model()
-        if not self.admin_site.is_registered(user):
-            return False
-        return self.admin_site.get_model_admin(user).has_view_or_change_permission(request)
+        return rows.annotate(users_page_shown=Value(shown, output_field=BooleanField()))
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         user = get_user_model()
@@ -258,13 +236,15 @@ class OAuthTokenAdmin(ReadOnly, TokenActions):
         if obj is not None:
             events = TokenEvent.objects.filter(token=obj.pk).select_related("actor")
             shown = [(event, code_in_words(event.code)) for event in events[:EVENTS_SHOWN]]
-            everything = f"{self.address('tokenevent_changelist')}?token__id__exact={obj.pk}"
+            more = ""
+            if len(shown) == EVENTS_SHOWN and sees(self.admin_site, request, TokenEvent):
+                more = f"{self.address('tokenevent_changelist')}?token__id__exact={obj.pk}"
             context.update(
                 title=name_of(obj),
                 subtitle=None,
                 buttons=self.buttons(request, obj),
                 events=shown,
-                more=everything if len(shown) == EVENTS_SHOWN else "",
+                more=more,
             )
         return super().render_change_form(request, context, *args, **options)
 

@@ -54,8 +54,8 @@ class Mailer:
     def is_ready(self) -> bool:
         """Whether a mail can be sent; why not is logged. No mail is claimed for nothing."""
         if self._backend is None:
-            backend = _new_backend()
             try:
+                backend = _new_backend()
                 backend.open()
             except Exception:
                 logger.exception("No e-mail can be sent: they wait")

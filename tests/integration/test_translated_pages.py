@@ -100,7 +100,7 @@ def _rows(user: AbstractUser, provider: Provider) -> None:
         TokenEvent.objects.create(
             token=row, user=user, provider="acme", kind=kind, duration=0.2, created_at=now
         )
-    TaskRun.objects.create(task="sweep", ran_at=now - timedelta(hours=5))
+    TaskRun.objects.create(task="refresh_due_tokens", ran_at=now - timedelta(hours=5))
     ProviderCircuit.objects.create(provider="acme", code="http_503", opened_at=now, probe_at=now)
 
 
