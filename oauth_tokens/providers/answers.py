@@ -91,6 +91,8 @@ class Answers(Description):
         # Feishu, WeChat: 0 is no error.
         code = "" if found in (None, False, "", "0") else str(found)
         words = body.get("error_description") or body.get("message") or details.get("message") or ""
+        if not code and not words:
+            return "", ""
         own = (self.client_secret, self.basic_credentials)
         hidden = [secret for secret in (*secrets, *own) if secret]
         return clean(code, hidden, 64), clean(str(words), hidden, 250)

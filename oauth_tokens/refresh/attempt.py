@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.db import Error as DatabaseErrors
@@ -12,7 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from .. import rescue, transport
 from ..conf import get_settings
-from ..exceptions import OAuthTokenError, RefreshFailed, TokenNotConnected
+from ..exceptions import DecryptionError, OAuthTokenError, RefreshFailed, TokenNotConnected
 from ..providers.wire import Answer, Meaning
 from ..token_set import TokenSet
 from .dates import SAVE_MARGIN, backoff, within_grace
@@ -96,7 +98,13 @@ class Attempt:
                     return Answer(Meaning.TRANSIENT, code=code, outage=True)
                 time.sleep(random.uniform(0, CONNECT_BACKOFF * 2**tries))  # noqa: S311
             else:
-                return self.provider.classify(response, secrets=(refresh_token,))
+                return self.provider.classify(response, secrets=self.secrets())
+
+    def secrets(self) -> Iterator[str]:
+        """What must not stand in an error that is kept; opened only where there is one."""
+        yield self.row.refresh_token or ""
+        with suppress(DecryptionError):
+            yield self.row.access_token
 
     def conclude(self, answer: Answer) -> None:
         row = self.row

@@ -305,3 +305,19 @@ def test_one_row_does_not_shut_the_circuit_for_the_others(
     with pytest.raises(exceptions.RefreshFailed):  # backs off, and leaves the probes to others
         user.oauth_tokens.get_valid("acme", account="")
     assert user.oauth_tokens.get_valid("acme", account="other").version == other.version + 1
+
+
+def test_a_provider_that_says_our_tokens_back_is_not_quoted(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    held = [token.access_token, token.refresh_token]
+    age(token, EXPIRED)
+    words = f"{held[0]} and {held[1]} of {CLIENT_SECRET} are unknown"
+    provider.misbehave(
+        "status", status=400, body={"error": "invalid_grant", "error_description": words}
+    )
+    with pytest.raises(exceptions.ReauthenticationRequired):
+        user.oauth_tokens.get_valid("acme")
+    kept = OAuthToken.objects.get().error_description
+    assert "are unknown" in kept
+    assert not [secret for secret in (*held, CLIENT_SECRET) if secret and secret in kept]

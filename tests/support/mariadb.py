@@ -61,6 +61,7 @@ class MariaDB:
                     "--bind-address=127.0.0.1",
                     "--innodb-flush-log-at-trx-commit=0",
                     "--innodb-flush-method=nosync",
+                    "--max-connections=1000",
                     "--skip-log-bin",
                     "--character-set-server=utf8mb4",
                     # Not UTC: what the server thinks of as local time must make no difference.
