@@ -17,7 +17,7 @@ MIDDLEWARE = "oauth_tokens.middleware.OAuthTokenMiddleware"
 
 
 def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
-    """E001 to E021: what keeps the app from working."""
+    """E001 to E022: what keeps the app from working."""
     problems = [*settings_problems(), *all_provider_problems()]
     found: list[checks.CheckMessage] = [
         checks.Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems
@@ -85,16 +85,17 @@ def check_notices(**kwargs: Any) -> Sequence[checks.CheckMessage]:
     raw = getattr(django_settings, NAME, None)
     values = raw if isinstance(raw, dict) else {}
     found: list[checks.CheckMessage] = []
-    try:
-        import_string(str(values.get("NOTIFY_LANGUAGE") or f"{__name__}.check_notices"))
-    except ImportError as error:
-        found.append(
-            checks.Error(
-                f"{NAME}['NOTIFY_LANGUAGE'] cannot be imported: {error}.",
-                hint="Give the dotted path of a callable that takes a user, or leave it out.",
-                id="oauth_tokens.E023",
+    if hook := values.get("NOTIFY_LANGUAGE"):
+        try:
+            import_string(str(hook))
+        except ImportError as error:
+            found.append(
+                checks.Error(
+                    f"{NAME}['NOTIFY_LANGUAGE'] cannot be imported: {error}.",
+                    hint="Give the dotted path of a callable that takes a user, or leave it out.",
+                    id="oauth_tokens.E023",
+                )
             )
-        )
     urls = getattr(django_settings, "ROOT_URLCONF", "")
     if values.get("NOTIFY_USERS") and urls and connect_url("") is None:
         found.append(

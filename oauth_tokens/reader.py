@@ -1,17 +1,21 @@
-"""Reading whole rows together with the database's clock, by SQL that is compiled once."""
+"""Reading rows: whole and with the database's clock, by SQL that is compiled once; or listed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from .conf import on_change
+
+if TYPE_CHECKING:
+    from .models import OAuthToken
 
 
 class _Clock(Now):
@@ -74,6 +78,14 @@ def read_rows(model: Any, using: str, where: Mapping[str, Any]) -> list[Any]:
         row.read_at(_utc(values[-1], using), before)
         found.append(row)
     return found
+
+
+def without_secrets(rows: models.QuerySet[OAuthToken]) -> models.QuerySet[OAuthToken]:
+    """Tokens with the secret columns not loaded, and ``renewable``: is there a refresh token?"""
+    has_refresh_token = Q(encrypted_refresh_token__isnull=False)
+    return rows.defer(*rows.model.SECRET_COLUMNS).annotate(
+        renewable=ExpressionWrapper(has_refresh_token, output_field=BooleanField())
+    )
 
 
 def _utc(now: datetime, using: str) -> datetime:

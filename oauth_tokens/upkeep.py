@@ -67,19 +67,13 @@ def dispatch_due(dispatch: Dispatch) -> int:
         if circuit.probe_at is not None and circuit.probe_at <= now:
             count += _hand_over(due.filter(provider=circuit.provider), dispatch, now, 1)
     healthy = due.exclude(provider__in=failing)
-    while handed := _hand_over(healthy, dispatch, now, BATCH):
+    while True:
+        handed = _hand_over(healthy, dispatch, now, BATCH)
         count += handed
-        _note_sweep(using, now + timedelta(seconds=time.monotonic() - begun))
-    _note_sweep(using, now + timedelta(seconds=time.monotonic() - begun))
-    return count
-
-
-def _note_sweep(using: str, now: datetime) -> None:
-    """For the overview: a sweep has come this far."""
-    runs = TaskRun._base_manager.using(using)
-    if not runs.filter(task=SWEEP).update(ran_at=now):
-        # Two sweeps may be the first.
-        runs.bulk_create([TaskRun(task=SWEEP, ran_at=now)], ignore_conflicts=True)
+        # After each batch, for the overview: a long sweep is no silent one.
+        TaskRun.note(SWEEP, now + timedelta(seconds=time.monotonic() - begun), using)
+        if not handed:
+            return count
 
 
 def _hand_over(due: Any, dispatch: Dispatch, now: Any, limit: int) -> int:

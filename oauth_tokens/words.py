@@ -6,7 +6,6 @@ import math
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.utils import timezone
 from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
@@ -17,13 +16,6 @@ from .exceptions import REAUTHENTICATION_CODES, OAuthTokenError
 from .models import OAuthToken
 from .providers.registry import get_provider, provider_names
 
-#: Never loaded where tokens are listed.
-SECRET_COLUMNS = (
-    "encrypted_access_token",
-    "encrypted_refresh_token",
-    "encrypted_id_token",
-    "encrypted_spare_refresh_token",
-)
 #: Codes of errors, in an operator's words.
 ERRORS = {
     "connect_timeout": gettext_lazy("the provider could not be reached in time"),
@@ -69,7 +61,6 @@ TRIGGERS = {
     "restored": gettext_lazy("from the rescue store"),
     "late": gettext_lazy("by an answer that came late"),
     "mail_sent": gettext_lazy("by e-mail"),
-    "mail_interrupted": gettext_lazy("by e-mail; whether it left is not known"),
     "mail_outcome_unknown": gettext_lazy("by e-mail; whether it left is not known"),
     "mail_failed": gettext_lazy("the e-mail could not be sent, and is tried again"),
     "mail_given_up": gettext_lazy("the e-mail could not be sent"),
@@ -87,6 +78,13 @@ REASONS = {
 }
 
 
+TONES = {
+    OAuthToken.Status.ACTIVE: "good",
+    OAuthToken.Status.REAUTH_REQUIRED: "bad",
+    OAuthToken.Status.REVOKING: "warn",
+}
+
+
 class State(NamedTuple):
     """The state of a connection: ``tone`` is "good", "warn" or "bad", ``label`` a word or two."""
 
@@ -94,15 +92,45 @@ class State(NamedTuple):
     label: str
 
 
-def state_of(row: OAuthToken) -> State:
-    """The state of ``row``, without decrypting anything."""
-    if row.status == OAuthToken.Status.REVOKING:
-        return State("warn", _("being revoked"))
-    if row.status == OAuthToken.Status.REAUTH_REQUIRED:
-        return State("bad", _("needs re-authentication"))
-    if row.failure_count:
+def state_of(row: Any) -> State:
+    """The state of ``row`` for an operator.
+
+    Arguments:
+        row: read by :func:`~oauth_tokens.reader.without_secrets`.
+    """
+    if is_over(row):
+        return State("bad", _("expired"))
+    if row.status == row.Status.ACTIVE and row.failure_count:
         return State("warn", _("failing"))
+    return State(TONES[row.status], row.get_status_display())
+
+
+def state_for_user(row: Any) -> State:
+    """The same for its user."""
+    if row.status == row.Status.REVOKING:
+        return State("warn", _("being disconnected"))
+    if row.status == row.Status.REAUTH_REQUIRED or is_over(row):
+        return State("bad", _("reconnect needed"))
+    if row.failure_count:
+        return State("warn", _("not answering"))
     return State("good", _("connected"))
+
+
+def is_over(row: Any) -> bool:
+    """Whether ``row`` is active, but has expired and cannot be refreshed.
+
+    The next sweep will see to it, where the provider is asked at all. See also
+    :func:`oauth_tokens.overview.over`.
+    """
+    end = row.expires_at
+    ended = end is not None and end <= row.now() and not can_be_refreshed(row)
+    return bool(row.status == row.Status.ACTIVE and ended)
+
+
+def can_be_refreshed(row: Any) -> bool:
+    """Whether ``row`` has a refresh token, as far as is known a living one."""
+    dies = row.refresh_token_expires_at
+    return bool(row.renewable and not (dies is not None and dies <= row.now()))
 
 
 def code_in_words(code: str) -> str:
@@ -133,19 +161,11 @@ def when(moment: datetime) -> str:
     return _("in %(distance)s") % {"distance": distance(moment)}
 
 
-def without_secrets(rows: QuerySet[OAuthToken]) -> QuerySet[OAuthToken]:
-    """``rows`` with the secret columns not loaded, and ``renewable``: is there a refresh token?"""
-    has_refresh_token = Q(encrypted_refresh_token__isnull=False)
-    return rows.defer(*SECRET_COLUMNS).annotate(
-        renewable=ExpressionWrapper(has_refresh_token, output_field=BooleanField())
-    )
-
-
 def next_step(row: Any, since: datetime | None = None) -> str:
     """What happens to ``row`` next, in a sentence for an operator.
 
     Arguments:
-        row: read by :func:`without_secrets`.
+        row: read by :func:`~oauth_tokens.reader.without_secrets`.
         since: when it began to need its user, where that is known.
     """
     if row.status == row.Status.REVOKING:
@@ -171,12 +191,11 @@ def _revocation_step(row: Any) -> str:
 
 def _ending_step(row: Any) -> str:
     """Where there is nothing left to refresh with."""
-    dies = row.refresh_token_expires_at
-    if row.renewable and not (dies is not None and dies <= row.now()):
+    if can_be_refreshed(row):
         return ""
     if row.expires_at is None:
         return _("Nothing: it does not expire.")
-    if row.is_expired:
+    if is_over(row):
         return _("It has expired and cannot be refreshed: the user has to connect again.")
     return _("It expires %(when)s and cannot be refreshed: the user has to connect again then.") % {
         "when": when(row.expires_at)

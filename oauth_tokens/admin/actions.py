@@ -53,7 +53,7 @@ class Action:
         perform: does it to one row, and returns values for ``done``. Raises OAuthTokenError or
             Refused.
         done, failed: the outcome in words; ``token`` is the row's name, ``reason`` why not.
-        offered: whether it makes sense for a row as ``words.without_secrets()`` reads it.
+        offered: whether it makes sense for a row as ``reader.without_secrets()`` reads it.
         question, consequence, confirm: of the page that asks first; without them nothing does.
     """
 
@@ -79,13 +79,12 @@ def _refresh(request: HttpRequest, row: OAuthToken) -> dict[str, Any]:
 
 
 def _ask(request: HttpRequest, row: OAuthToken) -> dict[str, Any]:
-    _must_stay(row)
     from ..notices import CannotAsk, ask_to_reconnect
 
     try:
-        ask_to_reconnect(row, actor=request.user, base_url=request.build_absolute_uri("/"))
+        ask_to_reconnect(row, actor=request.user)
     except CannotAsk as error:
-        raise Refused(str(error).rstrip(".")) from None
+        raise Refused(str(error)) from None
     return {}
 
 

@@ -13,8 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from ..exceptions import REAUTHENTICATION_CODES
-from ..models import OAuthToken
-from ..overview import expiring, unused
+from ..overview import expiring, failing, over, unused
 from ..words import code_in_words
 
 Rows = QuerySet[Any]
@@ -29,22 +28,21 @@ OFFERED_ERRORS = (
 )
 
 
-class StateFilter(admin.SimpleListFilter):
-    """The state, in the words of the list."""
+class OverFilter(admin.SimpleListFilter):
+    """Those that have expired for good, though no sweep has told their users yet; or all others."""
 
-    title = gettext_lazy("state")
-    parameter_name = "status__exact"
+    title = gettext_lazy("expiry")
+    parameter_name = "over"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        status = OAuthToken.Status
         return [
-            (status.ACTIVE, gettext_lazy("connected")),
-            (status.REAUTH_REQUIRED, gettext_lazy("needs re-authentication")),
-            (status.REVOKING, gettext_lazy("being revoked")),
+            ("1", gettext_lazy("expired, and cannot be refreshed")),
+            ("0", gettext_lazy("valid, or to be refreshed")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        return queryset.filter(status=self.value()) if self.value() else queryset
+        expired = over(timezone.now())
+        return queryset.filter({"1": expired, "0": ~expired}.get(self.value() or "", Q()))
 
 
 class FailingFilter(admin.SimpleListFilter):
@@ -59,7 +57,7 @@ class FailingFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
         if self.value() != "1":
             return queryset
-        return queryset.filter(status=OAuthToken.Status.ACTIVE, failure_count__gt=0)
+        return queryset.filter(failing(timezone.now()))
 
 
 class DaysFilter(admin.SimpleListFilter):

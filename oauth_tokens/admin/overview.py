@@ -135,6 +135,8 @@ def _sweep(overview: Overview) -> str:
 def _figures(overview: Overview, links: Links) -> Iterator[Figure]:
     total, tokens = overview.total, links.tokens
     yield from _states(total, tokens)
+    if expired := total("expired"):
+        yield Figure(_("expired"), expired, tokens(over=1), "bad")
     if leaving := total("revoking"):
         yield Figure(_("being revoked"), leaving, tokens(status__exact="revoking"))
     if overview.pending_revocations:
@@ -147,7 +149,7 @@ def _figures(overview: Overview, links: Links) -> Iterator[Figure]:
 def _states(count: Callable[[str], int], tokens: Callable[..., str]) -> Iterator[Figure]:
     """Of all tokens, or of one provider's; ``count`` and ``tokens`` give number and link."""
     ended, failing, dying = map(count, ("reauth_required", "failing", "expiring"))
-    yield Figure(_("connected"), count("active"), tokens(status__exact="active"))
+    yield Figure(_("connected"), count("active"), tokens(status__exact="active", over=0))
     yield Figure(
         _("need re-authentication"),
         ended,

@@ -126,6 +126,11 @@ class PendingRevocationAdmin(ReadOnly, RevocationAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[PendingRevocation]:
         return super().get_queryset(request).defer("encrypted_token")
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        # As for tokens: what is not shown could be guessed letter by letter.
+        hidden = lookup.startswith(("encrypted_", "url_variables"))
+        return not hidden and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+
     @admin.display(description=gettext_lazy("failures in a row"), ordering="failure_count")
     def failures(self, pending: PendingRevocation) -> str:
         return labelled(_("failures in a row"), str(pending.failure_count))

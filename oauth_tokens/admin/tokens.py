@@ -18,9 +18,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import OAuthToken, TokenEvent
-from ..words import code_in_words, distance, next_step, state_of, when, without_secrets
+from ..reader import without_secrets
+from ..words import code_in_words, distance, next_step, state_of, when
 from .actions import TokenActions
-from .filters import ErrorFilter, ExpiringFilter, FailingFilter, StateFilter, UnusedFilter
+from .filters import ErrorFilter, ExpiringFilter, FailingFilter, OverFilter, UnusedFilter
 from .shared import STYLE, ProviderFilter, ReadOnly, badge, labelled, name_of, sees, with_second
 
 #: Entries of history on a token's page.
@@ -40,8 +41,9 @@ class OAuthTokenAdmin(ReadOnly, TokenActions):
         "last_refresh",
     )
     list_filter = (
-        StateFilter,
+        "status",
         ProviderFilter,
+        OverFilter,
         FailingFilter,
         ExpiringFilter,
         UnusedFilter,
@@ -108,7 +110,9 @@ class OAuthTokenAdmin(ReadOnly, TokenActions):
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         user = get_user_model()
-        names = {user.USERNAME_FIELD, user.get_email_field_name()}
+        names = {user.USERNAME_FIELD}
+        if sees(self.admin_site, request, user):
+            names.add(user.get_email_field_name())
         known = {field.name for field in user._meta.get_fields()}
         found = [f"user__{name}" for name in sorted(names & known)]
         return [*found, "account_label", "account_id"]

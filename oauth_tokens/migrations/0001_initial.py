@@ -121,7 +121,7 @@ class Migration(migrations.Migration):
                     "status",
                     models.CharField(
                         choices=[
-                            ("active", "active"),
+                            ("active", "connected"),
                             ("reauth_required", "needs re-authentication"),
                             ("revoking", "being revoked"),
                         ],

@@ -31,7 +31,7 @@ class StoredTokenSet(models.Model):
     """
 
     class Status(models.TextChoices):
-        ACTIVE = "active", _("active")
+        ACTIVE = "active", _("connected")
         REAUTH_REQUIRED = "reauth_required", _("needs re-authentication")
         REVOKING = "revoking", _("being revoked")
 
@@ -89,6 +89,13 @@ class StoredTokenSet(models.Model):
     created_at = models.DateTimeField(_("connected"))
     updated_at = models.DateTimeField(_("updated"))
 
+    #: Ciphertext; never loaded where tokens are listed.
+    SECRET_COLUMNS: ClassVar[tuple[str, ...]] = (
+        "encrypted_access_token",
+        "encrypted_refresh_token",
+        "encrypted_id_token",
+        "encrypted_spare_refresh_token",
+    )
     #: What save() writes of an existing row where it is not told: an instance read earlier must not
     #: undo what has happened since.
     EDITABLE: ClassVar[tuple[str, ...]] = (
@@ -100,10 +107,7 @@ class StoredTokenSet(models.Model):
     #: What save() never writes.
     PROTECTED: ClassVar[frozenset[str]] = frozenset(
         {
-            "encrypted_access_token",
-            "encrypted_refresh_token",
-            "encrypted_id_token",
-            "encrypted_spare_refresh_token",
+            *SECRET_COLUMNS,
             "version",
             "grant_id",
             "attempt_id",

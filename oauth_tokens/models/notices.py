@@ -10,9 +10,7 @@ from django.db.models import F, Q
 
 from .. import signals
 from ..conf import get_settings
-from ..reader import database_now
 from .event import TokenEvent
-from .run import TaskRun
 
 if TYPE_CHECKING:
     from .transitions import Transitions
@@ -44,7 +42,7 @@ def send_notice(event: TokenEvent, token: Transitions) -> bool:
 
 
 def ask(
-    row: Transitions, kind: str, *, unless: Q, mail_at: datetime, detail: str, **seen: Any
+    row: Transitions, kind: str, *, unless: Q, mail_at: datetime, detail: str = "", **seen: Any
 ) -> bool:
     """Note in the history that the user is to connect again, with the mail that tells them.
 
@@ -101,12 +99,3 @@ def settle_mail(
         events.filter(pk=attempt.pk).update(code=code)
         if again_at is not None:
             events.filter(pk=event.pk).update(mail_at=again_at)
-
-
-def take_turn(task: str, every: timedelta, using: str) -> bool:
-    """Whether the caller is the one to run ``task`` now, ``every`` so often."""
-    now = database_now(using)
-    runs = TaskRun._base_manager.using(using)
-    if runs.filter(task=task, ran_at__lte=now - every).update(ran_at=now):
-        return True
-    return runs.get_or_create(task=task, defaults={"ran_at": now})[1]

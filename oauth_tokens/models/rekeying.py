@@ -13,12 +13,7 @@ from .token import OAuthToken
 
 #: The models with secret columns, and these columns.
 SECRETS: dict[type[models.Model], tuple[str, ...]] = {
-    OAuthToken: (
-        "encrypted_access_token",
-        "encrypted_refresh_token",
-        "encrypted_id_token",
-        "encrypted_spare_refresh_token",
-    ),
+    OAuthToken: OAuthToken.SECRET_COLUMNS,
     PendingRevocation: ("encrypted_token",),
 }
 

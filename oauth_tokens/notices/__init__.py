@@ -22,14 +22,14 @@ from django.utils.translation import gettext as _
 
 from ..conf import get_settings
 from ..connection import own_connection
-from ..models import OAuthToken, TokenEvent
-from ..models.notices import ask, claim_mail, drop_mail, settle_mail, take_turn
+from ..models import OAuthToken, TaskRun, TokenEvent
+from ..models.notices import ask, claim_mail, drop_mail, settle_mail
 from ..providers.registry import provider_names
-from ..reader import database_now
+from ..reader import database_now, without_secrets
 from ..upkeep import database
-from ..words import REASONS, display_name, without_secrets
+from ..words import REASONS, display_name
 from .digest import send_digest
-from .mailer import FAILED, GIVEN_UP, INTERRUPTED, NO_ADDRESS, SENT, Mailer, message
+from .mailer import FAILED, GIVEN_UP, NO_ADDRESS, SENT, UNKNOWN, Mailer, message
 
 Kind, Status = TokenEvent.Kind, OAuthToken.Status
 
@@ -37,18 +37,20 @@ Kind, Status = TokenEvent.Kind, OAuthToken.Status
 BATCH, SEND_FOR = 500, 30.0
 #: Seconds until a mail that could not be sent is tried again, after each try.
 DELAYS = (60.0, 300.0, 1800.0, 7200.0, 21600.0)
-#: Between two looks for what is about to end or needs an operator.
-LOOK_EVERY = timedelta(hours=1)
+#: Between two looks for what is about to end or needs an operator, and what they are called.
+LOOK_EVERY, LOOK = timedelta(hours=1), "look_for_notices"
 #: Some providers give a refresh token new life whenever it is used; by then it has been.
 SETTLED_AFTER = timedelta(hours=1)
 #: By how much a death may differ that answers tell anew, in whole seconds from now on.
 SAME_DEATH = timedelta(minutes=1)
+#: Between two requests of operators to one user, about one connection.
+ASK_EVERY = timedelta(hours=1)
 #: How long a link works: until after the holidays, and only for the user whom it was sent to.
 LINK_MAX_AGE = timedelta(days=30)
 
 
 class CannotAsk(ValueError):
-    """The user cannot be asked to reconnect; the message tells the operator why."""
+    """The user cannot be asked to reconnect; the message says why, without a full stop."""
 
 
 def send_notices() -> int:
@@ -64,7 +66,7 @@ def send_notices() -> int:
     # Whatever transaction the caller may be in: a mail that has left cannot be rolled back.
     with own_connection(using):
         looks = settings.NOTIFY_USERS or settings.NOTIFY_OPERATORS
-        if looks and take_turn("look_for_notices", LOOK_EVERY, using):
+        if looks and TaskRun.take_turn(LOOK, LOOK_EVERY, database_now(using), using):
             if settings.NOTIFY_USERS:
                 note_expiring(using)
             if settings.NOTIFY_OPERATORS:
@@ -72,34 +74,35 @@ def send_notices() -> int:
         return _send_due(using)
 
 
-def ask_to_reconnect(row: OAuthToken, *, actor: Any, base_url: str) -> None:
+def ask_to_reconnect(row: OAuthToken, *, actor: Any) -> None:
     """Ask the user by e-mail to connect again, whatever NOTIFY_USERS says.
 
     The mail goes to the outbox and is sent within a minute or so.
 
     Arguments:
         actor: the user who asks; noted in the history.
-        base_url: address of the site, for the link; SITE_URL wins.
 
     Raises:
         CannotAsk: there is nobody to ask, or a mail is waiting to be sent already.
     """
     if row.status == OAuthToken.Status.REVOKING:
-        raise CannotAsk(_("The user has disconnected it."))
+        raise CannotAsk(_("it is being revoked already"))
     if row.provider not in provider_names():
-        raise CannotAsk(_("The settings have no such provider, so nobody can connect it."))
+        raise CannotAsk(_("the settings have no such provider, so nobody can connect it"))
     if not _address(row.user):
-        raise CannotAsk(_("The user has no e-mail address, or is not active."))
-    site = get_settings().SITE_URL or base_url
+        raise CannotAsk(_("the user has no e-mail address, or is not active"))
+    if not get_settings().SITE_URL:
+        raise CannotAsk(_("the setting SITE_URL is empty, so there is no link"))
     try:
-        reconnect_url(row, site)
+        reconnect_url(row)
     except NoReverseMatch:
-        raise CannotAsk(_("oauth_tokens.urls is not included, so there is no link.")) from None
+        raise CannotAsk(_("oauth_tokens.urls is not included, so there is no link")) from None
     row.actor_id = actor.pk
-    waiting = Q(kind=Kind.RECONNECT_ASKED, mail_at__isnull=False)
     now = database_now(row.database)
-    if not ask(row, Kind.RECONNECT_ASKED, unless=waiting, mail_at=now, detail=site[:255]):
-        raise CannotAsk(_("A mail that asks this user is waiting to be sent already."))
+    lately = Q(mail_at__isnull=False) | Q(created_at__gt=now - ASK_EVERY)
+    asked = Q(kind=Kind.RECONNECT_ASKED) & lately
+    if not ask(row, Kind.RECONNECT_ASKED, unless=asked, mail_at=now):
+        raise CannotAsk(_("the user was asked within the last hour, or is about to be"))
 
 
 def note_expiring(using: str) -> int:
@@ -134,28 +137,26 @@ def note_expiring(using: str) -> int:
     return noted
 
 
-def reconnect_url(row: OAuthToken, site: str) -> str:
+def reconnect_url(row: OAuthToken) -> str:
     """The address at which the user of ``row`` connects it again, once logged in.
-
-    Arguments:
-        site: address of the site.
 
     Raises:
         NoReverseMatch: ``oauth_tokens.urls`` is not included.
     """
-    link = _signer().sign_object([str(row.user_id), row.provider, row.account_id])
-    return site.rstrip("/") + reverse("oauth_tokens:reconnect", kwargs={"link": link})
+    link = _signer().sign_object([str(row.user_id), row.provider])
+    site = get_settings().SITE_URL.rstrip("/")
+    return site + reverse("oauth_tokens:reconnect", kwargs={"link": link})
 
 
-def read_link(link: str) -> tuple[str, str, str]:
-    """User's primary key, provider and account id of a link that :func:`reconnect_url` made.
+def read_link(link: str) -> tuple[str, str]:
+    """User's primary key and provider of a link that :func:`reconnect_url` made.
 
     Raises:
         django.core.signing.SignatureExpired: it is older than LINK_MAX_AGE.
         django.core.signing.BadSignature: it is none, or was changed.
     """
-    user, provider, account = _signer().unsign_object(link, max_age=LINK_MAX_AGE)
-    return user, provider, account
+    user, provider = _signer().unsign_object(link, max_age=LINK_MAX_AGE)
+    return user, provider
 
 
 def _signer() -> signing.TimestampSigner:
@@ -183,7 +184,7 @@ def _send_due(using: str) -> int:
 def _send(event: TokenEvent, row: OAuthToken, mailer: Mailer) -> bool:
     """Send the mail of ``event``, if it is ours to send."""
     address = _address(row.user)
-    attempt = claim_mail(event, row, INTERRUPTED if address else NO_ADDRESS)
+    attempt = claim_mail(event, row, UNKNOWN if address else NO_ADDRESS)
     if attempt is None or not address:
         return False
     outcome = mailer.send(lambda: _notice(event, row, address))
@@ -220,25 +221,32 @@ def _is_moot(event: TokenEvent, row: OAuthToken) -> bool:
     if asked:
         return row.status == Status.REVOKING or since.filter(kind=Kind.STORED).exists()
     # A late answer may have revived it, and it may have ended anew since: that is another mail.
-    revived = since.filter(kind__in=(Kind.STORED, Kind.REFRESHED))
+    # An operator who asks says it, too.
+    revived = since.filter(kind__in=(Kind.STORED, Kind.REFRESHED, Kind.RECONNECT_ASKED))
     return row.status != Status.REAUTH_REQUIRED or revived.exists()
 
 
 def _notice(event: TokenEvent, row: OAuthToken, address: str) -> mail.EmailMultiAlternatives:
-    site = get_settings().SITE_URL or event.detail
     dies = row.refresh_token_expires_at
     with translation.override(_language(row.user)):
         context = {
             "kind": event.kind,
             "user": row.user,
             "provider": display_name(row.provider),
-            # Of one line: what a provider calls an account must not look like words of ours.
-            "account": " ".join((row.account_label or row.account_id).split()),
+            "account": _account(row),
             "reason": REASONS.get(event.code, ""),
             "dies": date_format(timezone.localtime(dies), "DATE_FORMAT") if dies else "",
-            "url": reconnect_url(row, site),
+            "url": reconnect_url(row),
         }
-        return message("notice", site, [address], context)
+        return message("notice", [address], context)
+
+
+def _account(row: OAuthToken) -> str:
+    """What the provider calls the account, or "": whoever chose that name chose the address that
+    the mail goes to as well, so it has no room for a message or a link."""
+    text = row.account_label or row.account_id
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return "" if len(plain) > 64 or "/" in plain else plain
 
 
 def _address(user: Any) -> str:

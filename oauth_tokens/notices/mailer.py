@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -15,15 +16,14 @@ from ..conf import get_settings
 
 logger = logging.getLogger("oauth_tokens")
 
-#: What the history says of an attempt to send a mail; that it was interrupted until it has ended.
-INTERRUPTED, SENT, FAILED = "mail_interrupted", "mail_sent", "mail_failed"
-UNKNOWN, GIVEN_UP, NO_ADDRESS = "mail_outcome_unknown", "mail_given_up", "no_address"
+#: What the history says of an attempt to send a mail; UNKNOWN until its sender says how it went.
+UNKNOWN, SENT, FAILED = "mail_outcome_unknown", "mail_sent", "mail_failed"
+GIVEN_UP, NO_ADDRESS = "mail_given_up", "no_address"
 
 
-def message(
-    name: str, site: str, to: Iterable[str], context: dict[str, Any]
-) -> mail.EmailMultiAlternatives:
+def message(name: str, to: Iterable[str], context: dict[str, Any]) -> mail.EmailMultiAlternatives:
     """A mail of the templates ``name``; site owners may override each of the three."""
+    site = get_settings().SITE_URL
     context |= {"site_url": site, "site": urlsplit(site).netloc}
     subject = render_to_string(f"oauth_tokens/mail/{name}_subject.txt", context)
     composed = mail.EmailMultiAlternatives(
@@ -65,18 +65,21 @@ class Mailer:
 
     def send(self, compose: Callable[[], mail.EmailMultiAlternatives]) -> str:
         """Compose a mail and send it: SENT, FAILED if it has not left for certain, or UNKNOWN."""
-        from smtplib import SMTPServerDisconnected
-
         if not self.is_ready():
             return FAILED
         try:
-            self._backend.send_messages([compose()])
+            composed = compose()
+            composed.message()
+        except Exception:
+            logger.exception("An e-mail could not be written")
+            return FAILED
+        try:
+            self._backend.send_messages([composed])
         except Exception as error:
             logger.exception("An e-mail could not be sent")
             # One that a failed conversation has left in doubt is of no use.
             self._close()
-            lost = isinstance(error, (SMTPServerDisconnected, TimeoutError))
-            return UNKNOWN if lost else FAILED
+            return UNKNOWN if _may_have_left(error) else FAILED
         return SENT
 
     def _close(self) -> None:
@@ -84,6 +87,20 @@ class Mailer:
         if backend is not None:
             with contextlib.suppress(Exception):
                 backend.close()
+
+
+def _may_have_left(error: Exception) -> bool:
+    """Not where a mail server has refused the mail, or was not given it yet. What the errors of
+    other backends mean, nobody knows."""
+    import smtplib
+
+    from django.core.mail.backends.smtp import EmailBackend
+
+    if isinstance(error, (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused)):
+        return False
+    ran = {frame.f_code for frame, _line in traceback.walk_tb(error.__traceback__)}
+    by_smtp = EmailBackend.send_messages.__code__ in ran
+    return not by_smtp or smtplib.SMTP.data.__code__ in ran
 
 
 def _new_backend() -> Any:

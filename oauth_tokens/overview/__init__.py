@@ -44,7 +44,9 @@ __all__ = [
     "ProviderFigures",
     "collect",
     "expiring",
+    "failing",
     "missing_keys",
+    "over",
     "unused",
 ]
 
@@ -90,10 +92,25 @@ def collect() -> Overview:
     return overview
 
 
+def over(now: datetime) -> Q:
+    """Active tokens that have expired and cannot be refreshed: ``words.is_over`` in SQL."""
+    ended = Q(encrypted_refresh_token__isnull=True) | Q(refresh_token_expires_at__lte=now)
+    return Q(ended, status=OAuthToken.Status.ACTIVE, expires_at__lte=now)
+
+
+def in_use(now: datetime) -> Q:
+    """Active tokens that are valid or can be refreshed."""
+    return Q(status=OAuthToken.Status.ACTIVE) & ~over(now)
+
+
+def failing(now: datetime) -> Q:
+    """Tokens in use whose last refresh failed, and is going to be tried again."""
+    return in_use(now) & Q(failure_count__gt=0)
+
+
 def expiring(days: int, now: datetime) -> Q:
-    """Active tokens whose refresh token is known to die within so many days."""
-    end = now + timedelta(days=days)
-    return Q(status=OAuthToken.Status.ACTIVE, refresh_token_expires_at__lte=end)
+    """Tokens in use whose refresh token is known to die within so many days."""
+    return in_use(now) & Q(refresh_token_expires_at__lte=now + timedelta(days=days))
 
 
 def unused(days: int, now: datetime) -> Q:
@@ -132,14 +149,13 @@ def _count_circuits(overview: Overview, using: str) -> None:
 
 def _count_tokens(overview: Overview, using: str) -> None:
     now, sweep = overview.at, overview.sweep
-    active = Q(status=OAuthToken.Status.ACTIVE)
-    failing = active & Q(failure_count__gt=0)
-    due = active & Q(refresh_at__lte=now)
+    due = Q(status=OAuthToken.Status.ACTIVE, refresh_at__lte=now)
     groups = OAuthToken._base_manager.using(using).values("provider", "status", "error_code")
     for group in groups.annotate(
         number=Count("pk"),
-        failing=Count("pk", filter=failing),
-        failing_since=Min("failing_since", filter=failing),
+        expired=Count("pk", filter=over(now)),
+        failing=Count("pk", filter=failing(now)),
+        failing_since=Min("failing_since", filter=failing(now)),
         expiring=Count("pk", filter=expiring(EXPIRING_DAYS, now)),
         unused=Count("pk", filter=unused(UNUSED_DAYS, now)),
         due=Count("pk", filter=due),
@@ -148,7 +164,8 @@ def _count_tokens(overview: Overview, using: str) -> None:
         figures = overview.of(group["provider"])
         status = group["status"]
         setattr(figures, status, getattr(figures, status) + group["number"])
-        for name in ("failing", "expiring", "unused"):
+        figures.active -= group["expired"]
+        for name in ("expired", "failing", "expiring", "unused"):
             setattr(figures, name, getattr(figures, name) + group[name])
         figures.failing_since = _earlier(figures.failing_since, group["failing_since"])
         if status == OAuthToken.Status.REAUTH_REQUIRED:
@@ -207,7 +224,8 @@ def _count_events(overview: Overview, using: str) -> None:
     )
     durations: defaultdict[str, Counter[float]] = defaultdict(Counter)
     for hour, provider, kind, duration, count in groups:
-        counted: list[Any] = [hours[int(hour)]]
+        # In SQLite the last moment of an hour may come out as the next one.
+        counted: list[Any] = [hours[min(int(hour), number - 1)]]
         if hour >= number - 24:
             counted.append(overview.of(provider))
         for figures in counted:

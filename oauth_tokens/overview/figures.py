@@ -29,6 +29,8 @@ class ProviderFigures:
     """A provider's tokens by state, and what became of its refreshes within 24 hours.
 
     Arguments:
+        active: tokens in use.
+        expired: tokens that have expired and cannot be refreshed, which no sweep has noticed yet.
         failing, failing_since: active tokens whose last refresh failed, and since when the first.
         expiring: active tokens whose refresh token dies within ``EXPIRING_DAYS``.
         unused: tokens that nobody has used for ``UNUSED_DAYS``.
@@ -40,6 +42,7 @@ class ProviderFigures:
     provider: str
     configured: bool = True
     active: int = 0
+    expired: int = 0
     reauth_required: int = 0
     revoking: int = 0
     failing: int = 0

@@ -9,7 +9,6 @@ from typing import Any
 from django import template
 from django.template.base import FilterExpression, Parser, Token, token_kwargs
 from django.template.context import Context
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
@@ -17,8 +16,9 @@ from ..answers import way_back, with_next
 from ..exceptions import connect_url
 from ..models import OAuthToken
 from ..providers.registry import get_provider
+from ..reader import without_secrets
 from ..token_set import scope_tokens
-from ..words import display_name, state_of, without_secrets
+from ..words import display_name, state_for_user
 
 register = template.Library()
 
@@ -143,12 +143,12 @@ STATES = ("connected", "insufficient_scope", "reauth_required", "not_connected")
 
 def _state(row: Any, wanted: set[str]) -> tuple[str, str, Any, set[str]]:
     missing = wanted - row.scopes
-    over = row.expires_at is not None and row.expires_at <= timezone.now() and not row.renewable
-    if over or row.status == OAuthToken.Status.REAUTH_REQUIRED:
-        return "reauth_required", _("needs re-authentication"), row, missing
+    standing = state_for_user(row)
+    if standing.tone == "bad":
+        return "reauth_required", standing.label, row, missing
     if missing:
         return "insufficient_scope", _("not everything is allowed"), row, missing
-    return "connected", state_of(row).label, row, missing
+    return "connected", standing.label, row, missing
 
 
 def _rows(request: Any, user: Any) -> list[Any]:

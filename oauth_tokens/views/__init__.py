@@ -106,9 +106,11 @@ def callback(request: HttpRequest, provider: str) -> HttpResponse:
 @xframe_options_deny
 @require_http_methods(["GET", "POST"])
 def disconnect(request: HttpRequest, provider: str) -> HttpResponse:
-    """Ask whether to disconnect (GET), and do so (POST). ``account``: its id; absent, all."""
-    given = request.POST if request.method == "POST" else request.GET
-    account = given.get("account")
+    """Ask whether to disconnect (GET), and do so (POST). ``account``: its id; absent, all.
+
+    The form is posted to the address of its page, so no template can lose the account in it.
+    """
+    account = request.POST.get("account", request.GET.get("account"))
     rows = _user(request).oauth_tokens.filter(provider=provider).exclude(status="revoking")
     if "\0" in f"{provider}{account}":
         rows = rows.none()  # PostgreSQL refuses to look for it
@@ -122,13 +124,7 @@ def disconnect(request: HttpRequest, provider: str) -> HttpResponse:
         except OAuthTokenError as error:
             return problem_page(request, provider, error)
     if request.method == "GET" and found:
-        context = {
-            "provider": provider,
-            "label": name,
-            "connections": found,
-            "account": account,
-            "next": next_url(request),
-        }
+        context = {"label": name, "connections": found, "next": next_url(request)}
         return render(request, "oauth_tokens/disconnect.html", context)
     if (
         request.method == "POST"

@@ -10,15 +10,16 @@ from django.utils.translation import gettext as _
 
 from ..exceptions import OAuthTokenError
 from ..providers.registry import get_provider, provider_names
+from ..reader import without_secrets
 from ..scope_words import in_words
-from ..words import REASONS, State, display_name, when, without_secrets
+from ..words import REASONS, can_be_refreshed, display_name, is_over, state_for_user, when
 
 
 class ListedConnection:
     """One connection: ``state``, ``sentences`` about it, ``account`` and ``scopes``.
 
     Arguments:
-        row: read by :func:`~oauth_tokens.words.without_secrets`.
+        row: read by :func:`~oauth_tokens.reader.without_secrets`.
     """
 
     def __init__(self, row: Any) -> None:
@@ -26,37 +27,39 @@ class ListedConnection:
         self.account: str = row.account_label or row.account_id
         self.scopes = in_words(row.provider, row.scopes)
         self.leaving: bool = row.status == row.Status.REVOKING
-        self.state, self.sentences = self._standing()
+        self.state = state_for_user(row)
+        self.sentences = self._sentences()
 
     @property
     def needs_user(self) -> bool:
         """Whether only connecting again can help."""
         return self.state.tone == "bad"
 
-    def _standing(self) -> tuple[State, list[str]]:
-        row, now = self.row, timezone.now()
+    def _sentences(self) -> list[str]:
+        row = self.row
         if self.leaving:
-            text = _("It is no longer used. Telling the provider is tried again by itself.")
-            return State("warn", _("being disconnected")), [text]
-        over = row.expires_at is not None and row.expires_at <= now and not row.renewable
-        if over or row.status == row.Status.REAUTH_REQUIRED:
-            code = "no_refresh_token" if over else row.error_code
-            reason = REASONS.get(code, _("access has ended"))
-            text = _("Please connect again: %(reason)s.") % {"reason": reason}
-            return State("bad", _("reconnect needed")), [text]
+            return [_("It is no longer used. Telling the provider is tried again by itself.")]
+        if self.needs_user:
+            reason = REASONS.get(self._cause(), _("access has ended"))
+            return [_("Please connect again: %(reason)s.") % {"reason": reason}]
         if row.failure_count:
             text = _("The provider is not answering as it should.")
-            if row.retry_at and row.retry_at > now:
+            if row.retry_at and row.retry_at > timezone.now():
                 text = _(
                     "The provider is not answering as it should. It is tried again %(when)s; there "
                     "is nothing that you have to do."
                 ) % {"when": when(row.retry_at)}
-            return State("warn", _("not answering")), [text]
-        return State("good", _("connected")), self._end()
+            return [text]
+        return self._end()
+
+    def _cause(self) -> str:
+        if not is_over(self.row):
+            return str(self.row.error_code)
+        return "refresh_token_expired" if self.row.renewable else "no_refresh_token"
 
     def _end(self) -> list[str]:
         end = self.row.expires_at
-        if end is None or self.row.renewable:
+        if end is None or can_be_refreshed(self.row):
             return []
         date = date_format(timezone.localtime(end), "DATETIME_FORMAT")
         return [

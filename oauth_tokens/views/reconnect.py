@@ -21,7 +21,7 @@ from .results import Link, result_page
 def reconnect(request: HttpRequest, link: str) -> HttpResponse:
     """Lead on to the connect page. Nothing changes here: programs open links before users do."""
     try:
-        user, provider, _account = read_link(link)
+        user, provider = read_link(link)
     except SignatureExpired:
         return result_page(
             request,

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from oauth_tokens import OAuthToken
 from oauth_tokens.models import PendingRevocation, ProviderCircuit, TaskRun, TokenEvent
+from oauth_tokens.upkeep import SWEEP
 from project.accounts import ALICE, BOB
 
 #: Username, provider, account, and what its row differs in; times in hours from now.
@@ -92,7 +93,7 @@ def populate() -> dict[str, OAuthToken]:
         retry_at=now + timedelta(minutes=4),
         created_at=now - timedelta(hours=1),
     )
-    TaskRun.objects.create(task="refresh_due_tokens", ran_at=now - timedelta(minutes=12))
+    TaskRun.note(SWEEP, now - timedelta(minutes=12), "default")
     return {row.provider: row for row in rows if row.user.username == ALICE.username}
 
 

@@ -9,19 +9,26 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AbstractUser, Permission
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from oauth_tokens import OAuthToken, TokenEvent
-from oauth_tokens.models import PendingRevocation, ProviderCircuit
+from oauth_tokens.models import PendingRevocation, ProviderCircuit, TaskRun
+from oauth_tokens.reader import without_secrets
+from oauth_tokens.upkeep import SWEEP
+from oauth_tokens.words import is_over
 from tests.support.admin import LIST, change, one, operator, page
 from tests.support.provider import Provider
 from tests.support.token_endpoint import CLIENT_SECRET
 
 FROM_TOKENS = re.compile('FROM [`"]oauth_tokens_oauthtoken[`"]')
 Configure = Callable[..., None]
+NOW = timezone.now()
+#: Expired, and there is nothing to refresh it with.
+OVER: dict[str, Any] = {"expires_at": NOW, "encrypted_refresh_token": None}
 
 
 # The list
@@ -50,6 +57,7 @@ def test_the_list(admin_client: Client, token: OAuthToken) -> None:
         ),
         ({"status": "revoking"}, ["!</span> being revoked"]),
         ({"expires_at": None}, ["never"]),
+        ({**OVER, "failure_count": 3, "error_code": "http_502"}, ["✕</span> expired"]),
     ],
 )
 def test_states_and_errors_in_words(
@@ -80,15 +88,14 @@ def test_search(
         assert found_by(admin_client, q=words) == {str(found.pk)}
 
 
-NOW = timezone.now()
-
-
 @pytest.mark.parametrize(
     ("values", "query"),
     [
         ({"status": "reauth_required"}, {"status__exact": "reauth_required"}),
         ({"status": "revoking"}, {"status__exact": "revoking"}),
         ({"failure_count": 2}, {"failing": "1"}),
+        (OVER, {"over": "1"}),
+        ({**OVER, "expires_at": None, "status": "revoking"}, {"status__exact": "revoking"}),
         ({"refresh_token_expires_at": NOW + timedelta(hours=23)}, {"expiring": "1"}),
         ({"refresh_token_expires_at": NOW + timedelta(days=6)}, {"expiring": "7"}),
         ({"refresh_token_expires_at": NOW + timedelta(days=29)}, {"expiring": "30"}),
@@ -123,6 +130,9 @@ def test_filters(
         ({"refresh_token_expires_at": NOW + timedelta(days=8)}, {"expiring": "7"}),
         ({"refresh_token_expires_at": NOW, "status": "reauth_required"}, {"expiring": "7"}),
         ({"failure_count": 2, "status": "revoking"}, {"failing": "1"}),
+        ({"failure_count": 2, **OVER}, {"failing": "1"}),
+        ({"refresh_token_expires_at": NOW, **OVER}, {"expiring": "7"}),
+        (OVER, {"over": "0"}),
         ({"last_used_at": NOW, "created_at": NOW - timedelta(days=31)}, {"unused": "30"}),
     ],
 )
@@ -131,6 +141,51 @@ def test_filters_leave_out(
 ) -> None:
     change(token, **values)
     assert found_by(admin_client, **query) == set()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"expires_at": NOW},
+        {"expires_at": None, "encrypted_refresh_token": None},
+        {"encrypted_refresh_token": None},
+        {"refresh_token_expires_at": NOW},
+        OVER,
+        {"expires_at": NOW, "refresh_token_expires_at": NOW},
+        {**OVER, "status": "reauth_required"},
+    ],
+)
+def test_list_overview_status_and_pages_agree_about_what_has_expired(
+    admin_client: Client,
+    client: Client,
+    token: OAuthToken,
+    capsys: pytest.CaptureFixture[str],
+    values: dict[str, Any],
+) -> None:
+    change(token, **values)
+    TaskRun.objects.create(task=SWEEP, ran_at=timezone.now())
+    pk = str(token.pk)
+    badge = "</span> expired</span>"
+    over = is_over(without_secrets(OAuthToken.objects.all()).get())
+    assert (badge in page(admin_client, LIST)) == over
+    assert (badge in page(admin_client, one(token))) == over
+    assert ("It has expired and cannot" in page(admin_client, one(token))) == over
+    assert (pk in found_by(admin_client, over="1")) == over
+    in_use = pk in found_by(admin_client, status__exact="active", over="0")
+    overview = page(admin_client, "/admin/oauth_tokens/taskrun/")
+    for name, label, number in (("over=1", "expired", over), ("over=0", "connected", in_use)):
+        shown = re.search(
+            rf'{name}">.*?<strong>(\d+)</strong>\s*<span class="label">(\w+)', overview
+        )
+        assert (shown.groups() if shown else ("0", label)) == (str(int(number)), label)
+    call_command("oauth_tokens_status")
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split()[1:3] == ["connected", "expired"]
+    assert table[1].split()[1:3] == [str(int(in_use)), str(int(over))]
+    client.force_login(token.user)
+    asked = over or "status" in values
+    assert (">reconnect needed<" in page(client, "/oauth/")) == asked
 
 
 def test_filters_say_what_they_mean(admin_client: Client, token: OAuthToken) -> None:

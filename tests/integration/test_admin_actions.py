@@ -51,10 +51,11 @@ def test_each_outcome_is_told(
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "words", "codes"),
     [
-        ({"status": 503}, "the provider answered with HTTP status 503"),
-        ({"status": 401, "body": {"error": "invalid_client"}}, "refused this site"),
+        ({"status": 503}, "the provider answered with HTTP status 503", ["http_503"]),
+        # Nothing is wrong with the token: the provider's own row says so.
+        ({"status": 401, "body": {"error": "invalid_client"}}, "refused this site", []),
     ],
 )
 def test_refresh_with_a_failing_provider(
@@ -64,6 +65,7 @@ def test_refresh_with_a_failing_provider(
     provider: Provider,
     fault: dict[str, Any],
     words: str,
+    codes: list[str],
 ) -> None:
     provider.misbehave("status", **fault)
     answer = admin_client.post(one(token, "refresh"), follow=True)
@@ -73,7 +75,7 @@ def test_refresh_with_a_failing_provider(
     assert words in text
     noted(admin_user, token, "was not refreshed")
     failed = TokenEvent.objects.filter(kind="refresh_failed")
-    assert {event.actor for event in failed} <= {admin_user}
+    assert [(event.code, event.actor) for event in failed] == [(code, admin_user) for code in codes]
 
 
 def test_the_button_refreshes_and_a_link_does_not(
@@ -114,6 +116,8 @@ def test_a_revocation_that_has_to_wait(
     assert OAuthToken.objects.get().status == "revoking"
     again = admin_client.post(one(token, "revoke"), follow=True).content.decode()
     assert "was not revoked: it is being revoked already." in again
+    text = act(admin_client, "ask", token, confirmed="yes")
+    assert "Acme · alice: it is being revoked already." in text
 
 
 def test_mark_for_re_authentication(
@@ -144,8 +148,9 @@ def test_a_token_being_refreshed_is_not_marked(admin_client: Client, token: OAut
 
 
 def test_ask_the_user_to_reconnect(
-    admin_client: Client, admin_user: AbstractUser, token: OAuthToken
+    admin_client: Client, admin_user: AbstractUser, token: OAuthToken, configure: Any
 ) -> None:
+    configure(SITE_URL="https://your.site")
     text = act(admin_client, "ask", token, confirmed="yes")
     assert "Acme · alice: the user is asked by e-mail to connect again." in text
     event = TokenEvent.objects.get(kind="reconnect_asked")
@@ -160,8 +165,8 @@ def test_a_user_without_address_cannot_be_asked(
 ) -> None:
     type(user).objects.filter(pk=user.pk).update(email="")
     text = act(admin_client, "ask", token, confirmed="yes")
-    assert "Acme · alice: The user has no e-mail address" in text
-    noted(admin_user, token, "The user has no e-mail address")
+    assert "Acme · alice: the user has no e-mail address, or is not active." in text
+    noted(admin_user, token, "the user has no e-mail address")
 
 
 @pytest.mark.parametrize("name", ASKED_FIRST)

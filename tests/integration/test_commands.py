@@ -76,7 +76,7 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str], token: OAuthToken) -> N
     assert overview["sweep"]["due"] == 0
     assert len(overview["hours"]) > 6 * 24
     lines = run(capsys, "oauth_tokens_status").splitlines()
-    assert lines[0].split()[:3] == ["provider", "active", "re-authenticate"]
+    assert lines[0].split()[:3] == ["provider", "connected", "expired"]
     assert lines[1].split()[:3] == ["acme", "1", "0"]
     assert lines[-1].startswith("last sweep: ")
     assert lines[-1].endswith("ago; 0 due; 0 revocations pending")
@@ -103,7 +103,7 @@ def test_states_and_causes(
         {"provider": "acme", "code": "outcome_unknown", "count": 1},
     ]
     text = run(capsys, "oauth_tokens_status")
-    assert text.splitlines()[1].split()[:5] == ["acme", "0", "3", "1", "0"]
+    assert text.splitlines()[1].split()[:5] == ["acme", "0", "0", "3", "1"]
     words = "2 of acme to connect again: the provider no longer accepts the refresh token"
     assert words in text
 

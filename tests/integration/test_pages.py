@@ -107,6 +107,19 @@ def test_a_connection_that_needs_its_user(client: Client, token: OAuthToken, cod
     assert 'class="button" href="/oauth/acme/connect/"' in text
 
 
+def test_the_cause_of_what_has_ended_is_not_that_it_expired_since(
+    client: Client, token: OAuthToken
+) -> None:
+    change(
+        token,
+        status="reauth_required",
+        error_code="provider_reported",
+        expires_at=timezone.now(),
+        encrypted_refresh_token=None,
+    )
+    assert str(REASONS["provider_reported"]) in page(client)
+
+
 def test_a_failing_connection(client: Client, token: OAuthToken) -> None:
     change(
         token, failure_count=2, error_code="http_503", retry_at=timezone.now() + timedelta(hours=1)
@@ -133,20 +146,24 @@ def test_a_connection_being_revoked(client: Client, token: OAuthToken) -> None:
         (None, False, "connected", ""),
         (timedelta(minutes=10, seconds=5), False, "connected", "It ends in 10 minutes ("),
         (timedelta(minutes=10, seconds=5), True, "connected", ""),
+        (timedelta(minutes=10, seconds=5), None, "connected", "It ends in 10 minutes ("),
         (timedelta(minutes=-10), False, "reconnect needed", str(REASONS["no_refresh_token"])),
         (timedelta(minutes=-10), True, "connected", ""),
+        (timedelta(minutes=-10), None, "reconnect needed", str(REASONS["refresh_token_expired"])),
     ],
 )
 def test_how_long_it_is_valid(
     client: Client,
     token: OAuthToken,
     expires: timedelta | None,
-    renewable: bool,
+    renewable: bool | None,
     badge: str,
     words: str,
 ) -> None:
     change(token, expires_at=expires and timezone.now() + expires)
-    if not renewable:
+    if renewable is None:
+        change(token, refresh_token_expires_at=timezone.now())
+    elif not renewable:
         change(token, encrypted_refresh_token=None)
     text = page(client)
     assert f">{badge}<" in text
@@ -245,8 +262,7 @@ def test_a_message_says_that_it_worked(client: Client) -> None:
 def test_disconnecting_asks_first(client: Client, token: OAuthToken, provider: Provider) -> None:
     text = page(client, "/oauth/acme/disconnect/?next=/admin/")
     assert "Disconnect Acme?" in text
-    assert 'name="next" value="/admin/"' in text
-    assert 'name="account"' not in text
+    assert '<a class="button secondary" href="/admin/">Cancel</a>' in text
     assert provider.requests("revoke") == []
 
 
@@ -267,15 +283,18 @@ def test_disconnecting_one_of_several_accounts(
 ) -> None:
     for account in ("", "one", "two"):
         user.oauth_tokens.store("acme", provider.issue(), account_id=account)
-    text = page(client, "/oauth/acme/disconnect/?account=one")
+    one, nameless = (f"/oauth/acme/disconnect/?account={account}" for account in ("one", ""))
+    text = page(client, one)
     assert "<strong>one</strong>" in text
     assert "<strong>two</strong>" not in text
-    client.post("/oauth/acme/disconnect/", {"account": "one"})
+    # The account stands in the address of the page, to which the form is posted.
+    assert '<form method="post">' in text
+    client.post(one)
     assert set(OAuthToken.objects.values_list("account_id", flat=True)) == {"", "two"}
-    text = page(client, "/oauth/acme/disconnect/?account=")
-    assert 'name="account" value=""' in text
-    client.post("/oauth/acme/disconnect/", {"account": ""})
+    client.post(nameless)
     assert OAuthToken.objects.get().account_id == "two"
+    client.post(nameless, {"account": "two"})
+    assert not OAuthToken.objects.exists()
 
 
 def test_nobody_disconnects_for_others(

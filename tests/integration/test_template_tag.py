@@ -69,7 +69,7 @@ def test_connected(page: Page, user: AbstractUser) -> None:
 @pytest.mark.usefixtures("token")
 def test_needs_re_authentication(page: Page) -> None:
     change(status="reauth_required")
-    assert page(SHOWN) == "Acme|reauth_required|needs re-authentication|||False"
+    assert page(SHOWN) == "Acme|reauth_required|reconnect needed|||False"
     assert page("{% oauth_connection 'acme' %}") == f'<a href="{CONNECT}">Reconnect Acme</a>'
 
 
@@ -79,6 +79,12 @@ def test_expired_and_not_renewable(user: AbstractUser) -> None:
     assert "|connected|" in Page(user)(SHOWN)
     change(encrypted_refresh_token=None)
     assert "|reauth_required|" in Page(user)(SHOWN)
+
+
+@pytest.mark.usefixtures("token")
+def test_a_provider_that_is_down(page: Page) -> None:
+    change(failure_count=1)
+    assert page(SHOWN) == "Acme|connected|not answering|||True"
 
 
 @pytest.mark.usefixtures("token")

@@ -15,7 +15,7 @@ import oauth_tokens
 from oauth_tokens import OAuthToken
 from oauth_tokens.exceptions import REAUTHENTICATION_CODES
 from oauth_tokens.models import ProviderCircuit
-from oauth_tokens.words import ERRORS, TRIGGERS, next_step
+from oauth_tokens.words import ERRORS, TRIGGERS, next_step, state_for_user, state_of
 
 PACKAGE = Path(oauth_tokens.__file__).parent
 #: Told to developers and by the connect pages: no operator meets them in a token's row or history.
@@ -125,6 +125,42 @@ def test_what_happens_next(
 ) -> None:
     configure(PROVIDERS={"acme": {}})
     assert words in next_step(row(**values)).replace("\xa0", " ")
+
+
+@pytest.mark.parametrize(
+    ("values", "operator", "user"),
+    [
+        ({}, ("good", "connected"), ("good", "connected")),
+        ({"failure_count": 1}, ("warn", "failing"), ("warn", "not answering")),
+        (
+            {**NO_MORE, "expires_at": minutes(-2), "failure_count": 1},
+            ("bad", "expired"),
+            ("bad", "reconnect needed"),
+        ),
+        (
+            {"expires_at": minutes(-2), "refresh_token_expires_at": minutes(-2)},
+            ("bad", "expired"),
+            ("bad", "reconnect needed"),
+        ),
+        ({**NO_MORE, "expires_at": None}, ("good", "connected"), ("good", "connected")),
+        ({"expires_at": minutes(-2)}, ("good", "connected"), ("good", "connected")),
+        (
+            {**NO_MORE, "status": "reauth_required", "expires_at": minutes(-2), "failure_count": 1},
+            ("bad", "needs re-authentication"),
+            ("bad", "reconnect needed"),
+        ),
+        (
+            {**NO_MORE, "status": "revoking", "expires_at": minutes(-2), "failure_count": 1},
+            ("warn", "being revoked"),
+            ("warn", "being disconnected"),
+        ),
+    ],
+)
+def test_states_for_operators_and_users(
+    values: dict[str, Any], operator: tuple[str, str], user: tuple[str, str]
+) -> None:
+    assert state_of(row(**values)) == operator
+    assert state_for_user(row(**values)) == user
 
 
 def test_since_when_a_token_needs_its_user(db: None) -> None:

@@ -107,8 +107,8 @@ class Command(BaseCommand):
             if total:
                 self.stderr.write("")
             outcomes["revoked"] = upkeep.revoke_pending()
-            outcomes["notices sent"] = upkeep.send_due_notices()
-            outcomes["e-mails sent"] = notices.send_notices()
+            outcomes["told by signal"] = upkeep.send_due_notices()
+            outcomes["told by e-mail"] = notices.send_notices()
         except _Stopped:
             outcomes["left for the next sweep"] += 1
         outcomes["restored"] = restored

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from oauth_tokens.models import OAuthToken
 from oauth_tokens.overview import Alarm, Overview, collect, missing_keys
 from oauth_tokens.words import code_in_words, when
 
@@ -73,19 +74,21 @@ def in_words(overview: Overview) -> Iterable[str]:
         return
     if overview.alarms:
         yield ""
-    head = [
-        *(_("provider"), _("active"), _("re-authenticate"), _("being revoked"), _("failing")),
-        *(_("dying"), _("unused"), _("refreshed"), _("failed"), "p50", "p95"),
+    status = OAuthToken.Status
+    head: list[Any] = [
+        *(_("provider"), status.ACTIVE.label, _("expired"), _("re-authenticate")),
+        *(status.REVOKING.label, _("failing"), _("dying"), _("unused")),
+        *(_("refreshed"), _("failed"), "p50", "p95"),
     ]
-    rows = [
+    rows: list[list[Any]] = [
         [
-            *(it.provider, it.active, it.reauth_required, it.revoking, it.failing),
-            *(it.expiring, it.unused, it.refreshed, it.failed + it.ended),
-            *(_seconds(it.p50), _seconds(it.p95)),
+            *(it.provider, it.active, it.expired, it.reauth_required),
+            *(it.revoking, it.failing, it.expiring, it.unused),
+            *(it.refreshed, it.failed + it.ended, _seconds(it.p50), _seconds(it.p95)),
         ]
         for it in overview.providers.values()
     ]
-    yield from _table(head, [[str(cell) for cell in row] for row in rows])
+    yield from _table([[str(cell) for cell in row] for row in [head, *rows]])
     yield ""
     for cause in overview.causes:
         yield _("%(number)d of %(provider)s to connect again: %(reason)s") % {
@@ -105,8 +108,8 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} s"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for first, *rest in [head, *rows]:
+def _table(rows: list[list[str]]) -> Iterable[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
         cells = "  ".join(cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True))
         yield f"{first.ljust(widths[0])}  {cells}"
