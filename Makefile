@@ -22,9 +22,9 @@ help: ## list the targets
 demo: $(VENV)/.installed-demo ## five processes and the story; ONCE=1, PORT=, AUTH_PORT=, REDIS_PORT=, DATABASE_URL=, REDIS_URL=, EXTRA_REDIRECT_URI=
 	@exec $(bin)/python -m project.demo
 
-test: $(VENV)/.installed-test ## the tests on PostgreSQL, then on SQLite all but faults
+test: $(VENV)/.installed-test ## the tests on PostgreSQL, then on SQLite all but faults, e2e and docs
 	@unset DATABASE_URL REDIS_URL; $(pytest) $(ARGS)
-	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) --ignore tests/faults $(ARGS)
+	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) --ignore tests/faults --ignore tests/e2e --ignore tests/docs $(ARGS)
 
 test-all: $(VENV)/.installed-test ## as test, with the slow tiers, and on MariaDB (apt install mariadb-server chromium chromium-driver)
 	@unset DATABASE_URL REDIS_URL; $(pytest) -m "" --timeout 600 $(ARGS)

@@ -12,6 +12,7 @@ import pytest
 from tests.support.servers import ServerProcess
 
 _RUNNING = "OAUTH_TOKENS_TEST_REDIS"
+DATABASES = ("postgres", "sqlite", "mariadb")
 _servers: list[ServerProcess] = []
 
 
@@ -19,6 +20,8 @@ _servers: list[ServerProcess] = []
 def pytest_load_initial_conftests() -> None:
     if _RUNNING not in os.environ:  # else a worker of pytest-xdist: the controller has started them
         database = os.environ.get("TEST_DATABASE", "postgres")
+        if database not in DATABASES:
+            raise pytest.UsageError(f"TEST_DATABASE is one of {', '.join(DATABASES)}: {database!r}")
         wanted = [] if database == "sqlite" else [database]
         server = ServerProcess("valkey", *wanted)
         _servers.append(server)
