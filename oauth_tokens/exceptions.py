@@ -27,11 +27,7 @@ from urllib.parse import urlencode
 from django.core.signing import Signer
 from django.urls import NoReverseMatch, reverse
 
-
-def _(text: str) -> str:
-    """Marks ``text`` for translation; Django's gettext_noop() would read settings."""
-    return text
-
+from .marking import gettext_noop as _
 
 REAUTHENTICATION_CODES: dict[str, str] = {
     "refresh_token_expired": _("the refresh token has reached the end of its lifetime"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
+from ...marking import gettext_noop as _
 
 HOUR, DAY = 3600, 86400
 
