@@ -58,11 +58,9 @@ def own_connection(using: str) -> Iterator[bool]:
     callers = connections[using]
     own = callers.copy()
     own.settings_dict["AUTOCOMMIT"] = True
-    if own.vendor == "sqlite":
-        own.settings_dict.setdefault("OPTIONS", {})["timeout"] = _SQLITE_WAIT
     connections[using] = own
     try:
-        with _limited_lock_waits(own):
+        with limited_lock_waits(using):
             yield True
     finally:
         connections[using] = callers
@@ -75,10 +73,20 @@ def _is_private(connection: BaseDatabaseWrapper) -> bool:
 
 
 @contextmanager
-def _limited_lock_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
+def limited_lock_waits(using: str) -> Iterator[None]:
+    """Within it, ``using`` gives up after a moment where somebody else holds a row or the file."""
+    connection = connections[using]
+    usual = int(connection.settings_dict["OPTIONS"].get("timeout", 5.0) * 1000)
     before, after = {
         "postgresql": (f"SET lock_timeout = {int(_LOCK_WAIT * 1000)}", "RESET lock_timeout"),
-        "mysql": (f"SET SESSION innodb_lock_wait_timeout = {int(_LOCK_WAIT)}", ""),
+        "mysql": (
+            f"SET SESSION innodb_lock_wait_timeout = {int(_LOCK_WAIT)}",
+            "SET SESSION innodb_lock_wait_timeout = DEFAULT",
+        ),
+        "sqlite": (
+            f"PRAGMA busy_timeout = {int(_SQLITE_WAIT * 1000)}",
+            f"PRAGMA busy_timeout = {usual}",
+        ),
     }.get(connection.vendor, ("", ""))
     if before:
         with connection.cursor() as cursor:
@@ -87,6 +95,6 @@ def _limited_lock_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
     finally:
         if after and connection.is_usable():
-            # A pool hands the connection to others next.
+            # The connection is used by others next, of this thread or of a pool.
             with connection.cursor() as cursor:
                 cursor.execute(after)

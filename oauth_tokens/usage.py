@@ -6,8 +6,10 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import timezone
+
+from .connection import limited_lock_waits
 
 logger = logging.getLogger("oauth_tokens")
 
@@ -31,7 +33,12 @@ def flush(**kwargs: Any) -> None:
         # Django has closed this request's connections already: nobody else would close a new one.
         unopened = connections[using].connection is None
         try:
-            model._base_manager.using(using).filter(pk__in=keys).update(last_used_at=timezone.now())
+            with limited_lock_waits(using):
+                rows = model._base_manager.using(using).filter(pk__in=keys)
+                rows.update(last_used_at=timezone.now())
+        except OperationalError as error:
+            # Most likely somebody else is writing; the next use of the same tokens notes them.
+            logger.info("The use of tokens could not be noted: %s", error)
         except Exception:
             logger.exception("The use of tokens could not be noted")
         finally:

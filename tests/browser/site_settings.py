@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from project.settings import *  # noqa: F403
-from project.settings import OAUTH_TOKENS
+from project.settings import OAUTH_TOKENS, env
 from tests.settings import DATABASES, PASSWORD_HASHERS, SECRET_KEY  # noqa: F401
+
+# For the links of the mails that operators have sent.
+OAUTH_TOKENS["SITE_URL"] = f"http://127.0.0.1:{env.int('PORT')}"
 
 _ACME = OAUTH_TOKENS["PROVIDERS"]["acme"]
 OAUTH_TOKENS["PROVIDERS"] |= {
