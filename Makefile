@@ -12,6 +12,10 @@ bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check --quiet
 pytest := $(bin)/python -m pytest -n $(WORKERS)
 
+# Left out of the quick run on SQLite; test-all runs these there, too.
+not_about_the_database := $(addprefix --ignore tests/,faults e2e docs) \
+	$(addprefix --ignore-glob=tests/integration/test_,clients_* contrib_* bearer* transport*)
+
 export ONCE PORT AUTH_PORT REDIS_PORT DATABASE_URL REDIS_URL
 
 .PHONY: help demo test test-all lint format bench docs messages requirements clean
@@ -22,9 +26,9 @@ help: ## list the targets
 demo: $(VENV)/.installed-demo ## five processes and the story; ONCE=1, PORT=, AUTH_PORT=, REDIS_PORT=, DATABASE_URL=, REDIS_URL=, EXTRA_REDIRECT_URI=
 	@exec $(bin)/python -m project.demo
 
-test: $(VENV)/.installed-test ## the tests on PostgreSQL, then on SQLite all but faults, e2e and docs
+test: $(VENV)/.installed-test ## the tests on PostgreSQL, then on SQLite what is about the database
 	@unset DATABASE_URL REDIS_URL; $(pytest) $(ARGS)
-	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) --ignore tests/faults --ignore tests/e2e --ignore tests/docs $(ARGS)
+	@unset DATABASE_URL REDIS_URL; TEST_DATABASE=sqlite $(pytest) $(not_about_the_database) $(ARGS)
 
 test-all: $(VENV)/.installed-test ## as test, with the slow tiers, and on MariaDB (apt install mariadb-server chromium chromium-driver)
 	@unset DATABASE_URL REDIS_URL; $(pytest) -m "" --timeout 600 $(ARGS)

@@ -121,7 +121,10 @@ def test_redis_is_not_there_at_all(
     assert (provider.refreshes, provider.replays) == (1, 0)
 
 
-@pytest.mark.parametrize("mode", ["hang", "drip_head", "drip_body"])
+@pytest.mark.parametrize(
+    "mode",
+    ["drip_body", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("hang", "drip_head"))],
+)
 @pytest.mark.usefixtures("short_leases")
 def test_a_provider_slower_than_the_lease_is_asked_once(
     token: OAuthToken, provider: Provider, callers: Start, mode: str
