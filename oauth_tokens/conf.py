@@ -42,7 +42,8 @@ class Problem(NamedTuple):
     hint: str
 
 
-@dataclass(frozen=True)
+# Nobody compares two, and a repr would show keys; writing both methods takes half a millisecond.
+@dataclass(frozen=True, eq=False, repr=False)
 class Settings:
     """The keys of ``OAUTH_TOKENS``; durations are in seconds.
 

@@ -120,7 +120,7 @@ def is_over(row: Any) -> bool:
     """Whether ``row`` is active, but has expired and cannot be refreshed.
 
     The next sweep will see to it, where the provider is asked at all. See also
-    :func:`oauth_tokens.overview.over`.
+    :func:`oauth_tokens.models.conditions.over`.
     """
     end = row.expires_at
     ended = end is not None and end <= row.now() and not can_be_refreshed(row)

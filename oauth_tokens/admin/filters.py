@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from ..exceptions import REAUTHENTICATION_CODES
-from ..overview import expiring, failing, over, unused
+from ..models.conditions import expiring, failing, over, unused
 from ..words import code_in_words
 
 Rows = QuerySet[Any]

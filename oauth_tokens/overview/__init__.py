@@ -29,6 +29,7 @@ from .. import rescue
 from ..encryption import get_keyring
 from ..exceptions import DecryptionError
 from ..models import OAuthToken, PendingRevocation, ProviderCircuit, TaskRun, TokenEvent
+from ..models.conditions import expiring, failing, over, unused
 from ..providers.registry import provider_names
 from ..reader import database_now
 from ..upkeep import SWEEP, database
@@ -43,11 +44,7 @@ __all__ = [
     "Overview",
     "ProviderFigures",
     "collect",
-    "expiring",
-    "failing",
     "missing_keys",
-    "over",
-    "unused",
 ]
 
 #: Days until a refresh token's known end, and days without use, that are worth a look.
@@ -90,33 +87,6 @@ def collect() -> Overview:
     overview.pending_revocations = PendingRevocation._base_manager.using(using).count()
     overview.alarms += alarms(overview)
     return overview
-
-
-def over(now: datetime) -> Q:
-    """Active tokens that have expired and cannot be refreshed: ``words.is_over`` in SQL."""
-    ended = Q(encrypted_refresh_token__isnull=True) | Q(refresh_token_expires_at__lte=now)
-    return Q(ended, status=OAuthToken.Status.ACTIVE, expires_at__lte=now)
-
-
-def in_use(now: datetime) -> Q:
-    """Active tokens that are valid or can be refreshed."""
-    return Q(status=OAuthToken.Status.ACTIVE) & ~over(now)
-
-
-def failing(now: datetime) -> Q:
-    """Tokens in use whose last refresh failed, and is going to be tried again."""
-    return in_use(now) & Q(failure_count__gt=0)
-
-
-def expiring(days: int, now: datetime) -> Q:
-    """Tokens in use whose refresh token is known to die within so many days."""
-    return in_use(now) & Q(refresh_token_expires_at__lte=now + timedelta(days=days))
-
-
-def unused(days: int, now: datetime) -> Q:
-    """Tokens that nobody has used for so many days."""
-    then = now - timedelta(days=days)
-    return Q(last_used_at__lt=then) | Q(last_used_at__isnull=True, created_at__lt=then)
 
 
 def missing_keys() -> int:
