@@ -72,7 +72,8 @@ def test_the_language(
     assert check_notices() == []
     ended(token)
     notices.send_notices()
-    assert 'lang="ar"' in mail.outbox[0].message().as_string()
+    ((html, _type),) = mail.outbox[0].alternatives
+    assert 'lang="ar"' in html
 
 
 @pytest.mark.usefixtures("configured")
