@@ -14,7 +14,7 @@ from django.contrib.auth.models import AbstractUser
 from django.dispatch import Signal
 from pytest_django import Settings
 
-from oauth_tokens import OAuthToken, signals
+from oauth_tokens import OAuthToken, signals, usage
 from oauth_tokens.models.circuit import forget_all
 from tests.support.processes import Processes
 from tests.support.provider import Provider
@@ -79,9 +79,10 @@ def configure(settings: Settings) -> Callable[..., None]:
 def valkey() -> Iterator[redis.Redis]:
     """A client of the worker's logical database, which each test finds empty.
 
-    What the process remembers of providers' health is forgotten as well.
+    What the process remembers of providers' health, and of tokens that were used, is forgotten too.
     """
     forget_all()
+    usage._used.clear()
     with redis.Redis.from_url(django_settings.REDIS_URL) as client:
         client.flushdb()
         yield client

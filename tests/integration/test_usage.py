@@ -19,11 +19,6 @@ from tests.support.rows import EXPIRED, age
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_noted_before() -> None:
-    usage.flush()
-
-
 def last_used() -> Any:
     return OAuthToken.objects.get().last_used_at
 
