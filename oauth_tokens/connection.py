@@ -58,13 +58,31 @@ def own_connection(using: str) -> Iterator[bool]:
     callers = connections[using]
     own = callers.copy()
     own.settings_dict["AUTOCOMMIT"] = True
+    if own.vendor == "sqlite":
+        own.settings_dict.setdefault("OPTIONS", {})["timeout"] = _SQLITE_WAIT
     connections[using] = own
     try:
-        with limited_lock_waits(using):
+        with _limited_lock_waits(own):
             yield True
     finally:
         connections[using] = callers
         own.close()
+
+
+@contextmanager
+def short_busy_timeout(using: str) -> Iterator[None]:
+    """Within it, SQLite gives up after a moment where somebody else is writing."""
+    connection = connections[using]
+    if connection.vendor != "sqlite":
+        yield
+        return
+    usual = connection.settings_dict["OPTIONS"].get("timeout", 5.0)
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {int(_SQLITE_WAIT * 1000)}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {int(usual * 1000)}")
 
 
 def _is_private(connection: BaseDatabaseWrapper) -> bool:
@@ -73,20 +91,10 @@ def _is_private(connection: BaseDatabaseWrapper) -> bool:
 
 
 @contextmanager
-def limited_lock_waits(using: str) -> Iterator[None]:
-    """Within it, ``using`` gives up after a moment where somebody else holds a row or the file."""
-    connection = connections[using]
-    usual = int(connection.settings_dict["OPTIONS"].get("timeout", 5.0) * 1000)
+def _limited_lock_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
     before, after = {
         "postgresql": (f"SET lock_timeout = {int(_LOCK_WAIT * 1000)}", "RESET lock_timeout"),
-        "mysql": (
-            f"SET SESSION innodb_lock_wait_timeout = {int(_LOCK_WAIT)}",
-            "SET SESSION innodb_lock_wait_timeout = DEFAULT",
-        ),
-        "sqlite": (
-            f"PRAGMA busy_timeout = {int(_SQLITE_WAIT * 1000)}",
-            f"PRAGMA busy_timeout = {usual}",
-        ),
+        "mysql": (f"SET SESSION innodb_lock_wait_timeout = {int(_LOCK_WAIT)}", ""),
     }.get(connection.vendor, ("", ""))
     if before:
         with connection.cursor() as cursor:
@@ -95,6 +103,6 @@ def limited_lock_waits(using: str) -> Iterator[None]:
         yield
     finally:
         if after and connection.is_usable():
-            # The connection is used by others next, of this thread or of a pool.
+            # A pool hands the connection to others next.
             with connection.cursor() as cursor:
                 cursor.execute(after)
