@@ -82,8 +82,7 @@ def collect() -> Overview:
     _count_circuits(overview, using)
     _count_tokens(overview, using)
     _count_events(overview, using)
-    runs = TaskRun._base_manager.using(using).filter(task=SWEEP)
-    overview.sweep.ran_at = runs.values_list("ran_at", flat=True).first()
+    overview.sweep.ran_at = TaskRun.last(SWEEP, using)
     overview.pending_revocations = PendingRevocation._base_manager.using(using).count()
     overview.alarms += alarms(overview)
     return overview

@@ -22,6 +22,7 @@ from oauth_tokens.upkeep import SWEEP
 from oauth_tokens.words import is_over
 from tests.support.admin import LIST, change, one, operator, page
 from tests.support.provider import Provider
+from tests.support.rows import pending_revocation
 from tests.support.token_endpoint import CLIENT_SECRET
 
 FROM_TOKENS = re.compile('FROM [`"]oauth_tokens_oauthtoken[`"]')
@@ -273,15 +274,7 @@ def test_undecryptable_tokens_are_listed_and_shown(
 def test_no_page_shows_a_secret(
     admin_client: Client, token: OAuthToken, provider: Provider, user: AbstractUser
 ) -> None:
-    PendingRevocation.enqueue(
-        using="default",
-        now=timezone.now(),
-        user_id=user.pk,
-        provider="acme",
-        client_id="client",
-        token="pending-secret",
-        token_type_hint="refresh_token",
-    )
+    pending_revocation(user, "pending-secret")
     ProviderCircuit.failed("acme", "http_500", timezone.now(), "default")
     row = OAuthToken.objects.get()
     secrets = [
@@ -372,15 +365,7 @@ def test_other_lists_take_few_queries(
         row = user.oauth_tokens.store("acme", provider.issue(), account_id=str(number))
         TokenEvent.objects.filter(token=row.pk).update(actor=admin_user)
         ProviderCircuit.objects.create(provider=str(number))
-        PendingRevocation.enqueue(
-            using="default",
-            now=timezone.now(),
-            user_id=user.pk,
-            provider="acme",
-            client_id="client",
-            token="pending-secret",
-            token_type_hint="refresh_token",
-        )
+        pending_revocation(user, "pending-secret")
 
     def count() -> int:
         with CaptureQueriesContext(connection) as queries:

@@ -19,11 +19,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from oauth_tokens import OAuthToken, TokenEvent, notices, overview
-from oauth_tokens.models import PendingRevocation, ProviderCircuit, TaskRun
+from oauth_tokens.models import ProviderCircuit, TaskRun
 from oauth_tokens.notices import digest, mailer
 from tests.support.admin import LIST, act, one, operator, page
 from tests.support.mails import LOCMEM, SMTP, use_backend
 from tests.support.provider import Provider
+from tests.support.rows import pending_revocation
 
 Configure = Callable[..., None]
 Kind = TokenEvent.Kind
@@ -191,16 +192,7 @@ def test_marked_and_asked_is_one_mail(token: OAuthToken, admin_client: Any) -> N
 def test_what_a_pending_revocation_hides_cannot_be_guessed(
     user: AbstractUser, provider: Provider, lookup: str
 ) -> None:
-    PendingRevocation.enqueue(
-        using="default",
-        now=timezone.now(),
-        user_id=user.pk,
-        provider="acme",
-        client_id="client",
-        token="secret",
-        token_type_hint="refresh_token",
-        variables={"shop": "alice"},
-    )
+    pending_revocation(user, "secret", shop="alice")
     answer = operator("view_pendingrevocation").get(
         f"/admin/oauth_tokens/pendingrevocation/?{lookup}"
     )

@@ -18,12 +18,12 @@ from pytest_django import Settings
 
 from oauth_tokens import OAuthToken, rescue
 from oauth_tokens.encryption import generate_key
-from oauth_tokens.models import PendingRevocation, ProviderCircuit, TaskRun
+from oauth_tokens.models import ProviderCircuit, TaskRun
 from oauth_tokens.providers.registry import get_provider
 from oauth_tokens.upkeep import SWEEP
 from tests.support.processes import Processes
 from tests.support.provider import Provider
-from tests.support.rows import EXPIRED, FRESH, age
+from tests.support.rows import EXPIRED, FRESH, age, pending_revocation
 
 Configure = Callable[..., None]
 
@@ -210,15 +210,7 @@ def test_one_sweep(
         age(user.oauth_tokens.store("acme", provider.issue(), account_id=account), left)
     OAuthToken.objects.filter(account_id="fresh").update(refresh_at=None)
     OAuthToken.objects.filter(account_id="dead").update(encrypted_refresh_token=None)
-    PendingRevocation.enqueue(
-        using="default",
-        now=timezone.now(),
-        user_id=user.pk,
-        provider="acme",
-        client_id="client",
-        token=provider.issue()["refresh_token"],
-        token_type_hint="refresh_token",
-    )
+    pending_revocation(user, provider.issue()["refresh_token"])
     text = run(capsys, "oauth_tokens_refresh")
     assert text.strip() == "1 no_refresh_token, 1 refreshed, 1 revoked"
     assert provider.refreshes == 1
