@@ -15,8 +15,11 @@ import itertools
 import logging
 import os
 import time
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 from .conf import get_settings, on_change
 
@@ -59,37 +62,49 @@ class _Health:
 _health = _Health()
 
 
-class Acquired(NamedTuple):
-    """The answer to :func:`acquire`.
+class Lock:
+    """The lock ``name``, asked for on behalf of ``attempt_id``.
 
-    Arguments:
-        holder: None where the lock is held now, or Redis is not there to be asked; else the id of
-            the attempt that holds it.
-        kept: whether something is kept under this name; None where Redis cannot be asked.
-    """
-
-    holder: str | None
-    kept: bool | None
-
-
-def acquire(name: str, attempt_id: str, lease: float) -> Acquired:
-    """Try to take the lock ``name`` for ``attempt_id``.
+    Neither asking nor giving back waits for Redis, or a refresh would take half a bare POST longer.
 
     Arguments:
         lease: seconds after which the lock goes by itself.
     """
-    keys = [_keys(name, attempt_id)[0], _kept_key(name)]
-    answer = _call("acquire", keys, [attempt_id, int(lease * 1000)])
-    if answer is None:
-        return Acquired(None, None)
-    kept, holder = bool(answer[0]), answer[1].decode() if len(answer) > 1 else None
-    # A command that was repeated after a lost answer finds its own lock.
-    return Acquired(None if holder == attempt_id else holder, kept)
 
+    def __init__(self, name: str, attempt_id: str, lease: float) -> None:
+        self._attempt_id = attempt_id
+        self._keys = _keys(name, attempt_id)
+        keys = [self._keys[0], _kept_key(name)]
+        self._question = _ask(_ACQUIRE, keys, [attempt_id, int(lease * 1000)])
 
-def release(name: str, attempt_id: str) -> None:
-    """Give the lock back if it is still ours, and wake all who wait for this attempt."""
-    _call("release", _keys(name, attempt_id), [attempt_id, _DONE_FOR])
+    @property
+    def holder(self) -> str | None:
+        """None where the lock is held now, or Redis is not there to be asked; else the id of the
+        attempt that holds it. Waits for the answer."""
+        return self._answer[0]
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether something is kept under this name; None where Redis cannot be asked. Waits for
+        the answer."""
+        return self._answer[1]
+
+    @cached_property
+    def _answer(self) -> tuple[str | None, bool | None]:
+        answer = None if self._question is None else self._question.answer()
+        if answer is None:
+            return None, None
+        holder = answer[1].decode() if len(answer) > 1 else None
+        # A script that was run again after a lost answer finds its own lock.
+        return None if holder == self._attempt_id else holder, bool(answer[0])
+
+    def release(self) -> None:
+        """Give the lock back if it is still ours, and wake all who wait for this attempt."""
+        # On another connection this could overtake the question.
+        _ = self._answer
+        question = _ask(_RELEASE, self._keys, [self._attempt_id, _DONE_FOR])
+        if question is not None:
+            _unheard.append(question)
 
 
 def wait(name: str, attempt_id: str, timeout: float) -> bool | None:
@@ -132,7 +147,7 @@ def kept(name: str) -> bytes | None:
 
 def drop(name: str, value: bytes) -> None:
     """Keep ``value`` no longer; what else may be kept under ``name`` by now stays."""
-    _call("drop", [_kept_key(name)], [value])
+    _do(lambda client: client.eval(_DROP, 1, _kept_key(name), value))
 
 
 def kept_names(limit: int) -> list[str]:
@@ -156,8 +171,79 @@ def _keys(name: str, attempt_id: str) -> list[str]:
     return [f"oauth_tokens:{{{name}}}:lock", f"oauth_tokens:{{{name}}}:done:{attempt_id}"]
 
 
-def _call(script: str, keys: list[str], args: list[Any]) -> Any:
-    return _do(lambda client: _scripts()[script](keys=keys, args=args, client=client))
+class _Question:
+    """A script that Redis is sent at once, and whose answer is read when somebody wants it.
+
+    Arguments:
+        connection: of nobody else until the answer is read.
+    """
+
+    def __init__(self, connection: Any, command: tuple[Any, ...]) -> None:
+        self._connection = connection
+        self._command = command
+        self._sent = False
+        with _noted_timeouts():
+            connection.send_command(*command)
+            self._sent = True
+
+    def answer(self) -> Any:
+        """None where Redis cannot be asked. If it is lost, the script is run once more: each may
+        run twice."""
+        try:
+            with _noted_timeouts():
+                if self._sent and _available() is not None:
+                    return self._connection.read_response()
+                self._connection.disconnect()
+        finally:
+            _idle.append(self._connection)
+        return _do(lambda client: client.execute_command(*self._command))
+
+    def forget(self) -> None:
+        """Nobody wants the answer any more, nor the connection."""
+        self._connection.disconnect()
+
+
+@contextmanager
+def _noted_timeouts() -> Iterator[None]:
+    """Passes over what goes wrong with a connection; a Redis that hangs is not asked again."""
+    import redis
+
+    try:
+        yield
+    except redis.TimeoutError as error:
+        _mark_down(error)
+    except _errors():
+        pass
+
+
+#: Questions whose answers nobody waits for, oldest first; connections on which nothing is asked.
+_unheard: deque[_Question] = deque()
+_idle: deque[Any] = deque()
+
+
+def _ask(script: str, keys: list[str], args: list[Any]) -> _Question | None:
+    """None where Redis cannot be asked."""
+    client = _available()
+    if client is None:
+        return None
+    with suppress(IndexError):
+        _unheard.popleft().answer()
+    return _Question(_connection(client), ("EVAL", script, len(keys), *keys, *args))
+
+
+def _connection(client: redis.Redis) -> Any:
+    """A connection on which no answer is outstanding."""
+    try:
+        connection = _idle.pop()
+    except IndexError:
+        return client.connection_pool.make_connection()
+    closed = True
+    with _noted_timeouts():
+        closed = connection.can_read()
+    if closed:
+        # By Redis or something on the way; sending connects anew.
+        connection.disconnect()
+    return connection
 
 
 def _do(command: Any) -> Any:
@@ -207,22 +293,14 @@ def _client() -> redis.Redis | None:
     )
 
 
-@cache
-def _scripts() -> dict[str, Any]:
-    client = _client()
-    assert client is not None  # noqa: S101 - only asked for once a client is there
-    return {
-        "acquire": client.register_script(_ACQUIRE),
-        "release": client.register_script(_RELEASE),
-        "drop": client.register_script(_DROP),
-    }
-
-
 def reset() -> None:
     """Forget connections and what is known of Redis' health."""
     _health.down_until = 0.0
     _client.cache_clear()
-    _scripts.cache_clear()
+    while _unheard:
+        _unheard.popleft().forget()
+    while _idle:
+        _idle.pop().disconnect()
 
 
 on_change(reset)

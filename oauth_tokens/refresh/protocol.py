@@ -180,16 +180,23 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
     poll, ended = POLL_FIRST, ""
     while True:
         attempt_id = uuid.uuid4().hex
-        holder, kept = locks.acquire(row.key, attempt_id, _lock_lease(row))
-        if holder is None:
-            try:
-                if not row.was_just_read:
-                    row.reload()
-                if _settled(row, need, kept) or _attempt(row, need, attempt_id):
+        lock = locks.Lock(row.key, attempt_id, _lock_lease(row))
+        try:
+            if not row.was_just_read:
+                row.reload()
+            # Where nothing has to be weighed the claim is made while Redis still answers: it is
+            # what decides, and waiting for both, one after the other, cost 0.15 x a bare POST.
+            at_once = _is_simply_due(row, need)
+            if at_once:
+                if _attempt(row, need, attempt_id, lock):
                     return
-                holder = row.attempt_id
-            finally:
-                locks.release(row.key, attempt_id)
+            elif lock.holder is None and (
+                _settled(row, need, lock.kept) or _attempt(row, need, attempt_id, None)
+            ):
+                return
+            holder = lock.holder or row.attempt_id
+        finally:
+            lock.release()
         if need.served_by(row):
             return
         remaining = deadline - time.monotonic()
@@ -207,6 +214,11 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
         row.reload()
         if _settled(row, need):
             return
+
+
+def _is_simply_due(row: Row, need: Need) -> bool:
+    """Whether the row as just read says all there is to say: refresh it."""
+    return row.is_untroubled and not need.met_by(row) and not rescue.is_kept_here(row.key)
 
 
 def _settled(row: Row, need: Need, kept: bool | None = None, *, waited: bool = False) -> bool:
@@ -250,8 +262,12 @@ def _restore(row: Row, kept_in_redis: bool | None) -> bool:
     return True
 
 
-def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
-    """Refresh under a claim, if that is possible and wise. False where somebody else holds it."""
+def _attempt(row: Row, need: Need, attempt_id: str, unread: locks.Lock | None) -> bool:
+    """Refresh under a claim, if that is possible and wise. False where somebody else holds it.
+
+    Arguments:
+        unread: the lock, where nobody has looked at its answer yet.
+    """
     if row.has_live_claim:
         return False
     # Before there is a claim, which an import that fails would leave behind.
@@ -275,6 +291,10 @@ def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
     if not claimed:
         row.reload()
         return False
+    if unread is not None and unread.kept:
+        # So there is something to weigh.
+        row.release_claim(0.0, keep=False)
+        return _settled(row, need, kept=True)
     Attempt(row, need, provider, lease_ends, unknown).run()
     # The user may have disconnected meanwhile.
     _refuse_if_ended(row)

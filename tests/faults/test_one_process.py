@@ -6,6 +6,7 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.contrib.auth.models import AbstractUser
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
-from oauth_tokens import OAuthToken, exceptions, rescue, signals
+from oauth_tokens import OAuthToken, exceptions, locks, rescue, signals
 from oauth_tokens.conf import get_settings
 from oauth_tokens.encryption import generate_key
 from oauth_tokens.refresh import attempt, protocol
@@ -292,3 +293,45 @@ def test_what_is_kept_under_a_missing_key_is_not_passed_over(
     configure(ENCRYPTION_KEYS=[new])
     assert user.oauth_tokens.get_valid("acme").access_token == rotated
     assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+@pytest.mark.parametrize("kept_in", ["redis", "file", "memory"])
+def test_what_is_kept_comes_first_also_where_no_claim_is_left(
+    user: AbstractUser,
+    token: OAuthToken,
+    provider: Provider,
+    configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kept_in: str,
+) -> None:
+    """Row 5, and then a failover to a database that has not seen the claim."""
+    configure(RESCUE_DIR=str(tmp_path) if kept_in == "file" else "")
+    age(token, EXPIRED)
+
+    def failing(*args: Any) -> None:
+        raise OperationalError("the database is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthToken, "save_refreshed", failing)
+        patch.setattr(attempt, "SAVE_PAUSES", ())
+        if kept_in != "redis":
+            patch.setattr(locks, "keep", lambda *_: False)
+        rotated = user.oauth_tokens.get_valid("acme").access_token
+    unclaimed = dict.fromkeys(("attempt_id", "attempt_started_at", "attempt_expires_at"))
+    assert OAuthToken.objects.filter(attempt_id__isnull=False).update(**unclaimed) == 1
+    assert user.oauth_tokens.get_valid("acme").access_token == rotated
+    row = OAuthToken.objects.get()
+    assert (row.version, row.attempt_id, row.retry_at) == (2, None, None)
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+def test_a_lock_that_nobody_gives_back_holds_nobody_up(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    """The claim decides; what was to give the lock back may never have reached Redis."""
+    assert locks.Lock(token.key, "lost", 60).holder is None
+    age(token, EXPIRED)
+    assert user.oauth_tokens.get_valid("acme").refresh().version == 3
+    assert provider.refreshes == 2
+    assert locks.Lock(token.key, "another", 60).holder == "lost"

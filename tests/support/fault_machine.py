@@ -259,7 +259,7 @@ class World:
             Transitions.claim,
             Transitions.save_refreshed,
             Transitions.keep_late,
-            locks.release,
+            locks.Lock.release,
             rescue.keep,
         )
 
@@ -293,7 +293,7 @@ class World:
         monkeypatch.setattr(Transitions, "claim", claiming)
         monkeypatch.setattr(Transitions, "save_refreshed", saving)
         monkeypatch.setattr(Transitions, "keep_late", too_late)
-        monkeypatch.setattr(locks, "release", unless_dead(release))
+        monkeypatch.setattr(locks.Lock, "release", unless_dead(release))
         monkeypatch.setattr(rescue, "keep", unless_dead(keep))
 
     @contextlib.contextmanager
