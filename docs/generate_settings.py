@@ -12,12 +12,12 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
-from oauth_tokens import conf
+from oauth_tokens import options
 from oauth_tokens.providers import description
 
 PAGE = Path(__file__).parent / "settings.md"
 _INTRO = """\
-<!-- Written by docs/generate_settings.py from conf.py and providers/description.py. -->
+<!-- Written by docs/generate_settings.py from options.py and providers/description.py. -->
 
 # Settings
 
@@ -42,7 +42,7 @@ a code is exchanged, `state`.
 
 def page() -> str:
     """The whole page."""
-    own = _table(fields(conf.Settings), _arguments(conf.Settings))
+    own = _table(fields(options.Settings), _arguments(options.Settings))
     providers = [field for field in fields(description.Description) if field.name != "name"]
     return _INTRO + own + _PROVIDERS + _table(providers, _docstrings(description.Description))
 

@@ -9,7 +9,6 @@ from django.conf import settings as django_settings
 from django.core import checks
 from django.utils.module_loading import import_string
 
-from .conf import NAME, settings_problems
 from .exceptions import connect_url
 from .providers.registry import all_provider_problems
 
@@ -18,6 +17,8 @@ MIDDLEWARE = "oauth_tokens.middleware.OAuthTokenMiddleware"
 
 def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
     """E001 to E022: what keeps the app from working."""
+    from .options import settings_problems
+
     problems = [*settings_problems(), *all_provider_problems()]
     found: list[checks.CheckMessage] = [
         checks.Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems
@@ -35,6 +36,8 @@ def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def check_redis(**kwargs: Any) -> Sequence[checks.CheckMessage]:
     """W001: correct without Redis, but waiting then means polling the database."""
+    from .options import NAME
+
     raw = getattr(django_settings, NAME, None)
     if not isinstance(raw, dict) or raw.get("REDIS_URL"):
         return []
@@ -82,6 +85,8 @@ def check_pages(**kwargs: Any) -> Sequence[checks.CheckMessage]:
 
 def check_notices(**kwargs: Any) -> Sequence[checks.CheckMessage]:
     """E023 and W004: e-mails to users that could not be written."""
+    from .options import NAME
+
     raw = getattr(django_settings, NAME, None)
     values = raw if isinstance(raw, dict) else {}
     found: list[checks.CheckMessage] = []

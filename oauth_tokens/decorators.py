@@ -26,7 +26,7 @@ from .answers import (
 )
 from .exceptions import InsufficientScope, OAuthTokenError, ReauthenticationRequired
 from .scope_words import listed
-from .token_set import scope_tokens
+from .spellings import scope_tokens
 from .views.results import Link, problem_page, result_page
 from .words import display_name
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from django.views.decorators.debug import sensitive_variables
 
-from .conf import KEY_BYTES, get_settings, on_change
+from .conf import get_settings, on_change
 from .exceptions import DecryptionError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _SHORTEST = 17 + 16
 
 def generate_key() -> str:
     """A new random key in the form that ``ENCRYPTION_KEYS`` takes."""
+    from .options import KEY_BYTES
+
     return base64.urlsafe_b64encode(os.urandom(KEY_BYTES)).decode()
 
 

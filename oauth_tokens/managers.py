@@ -13,7 +13,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import models, router
 from django.views.decorators.debug import sensitive_variables
 
-from . import signals, usage
+from . import refresh, signals, usage
 from .clients import TIMEOUT
 from .connection import after_commit
 from .exceptions import (
@@ -25,9 +25,8 @@ from .exceptions import (
 )
 from .providers.registry import get_provider
 from .reader import database_now, read_rows
-from .refresh import Need, aensure, ensure, not_connected, undecryptable
 from .revocation import revoke, token_to_revoke
-from .token_set import TokenSet, parse_seconds, scope_tokens
+from .spellings import parse_seconds, scope_tokens
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from .clients.session import TokenSession
     from .clients.source import Source
     from .models import OAuthToken
+    from .token_set import TokenSet
 
 T = TypeVar("T", bound="OAuthToken")
 
@@ -50,7 +50,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         """
         found = read_rows(self.model, row.database, {"id": row.pk})
         if not found:
-            raise not_connected(row.provider)
+            raise refresh.not_connected(row.provider)
         row.take(found[0])
 
     def get_valid(
@@ -83,7 +83,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         except SynchronousOnlyOperation:
             message = "In async code: await user.oauth_tokens.aget_valid()."
             raise SynchronousOnlyOperation(message) from None
-        return row if need is None else ensure(row, need)
+        return row if need is None else refresh.ensure(row, need)
 
     async def aget_valid(
         self,
@@ -95,7 +95,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
     ) -> T:
         """See get_valid()."""
         row, need = await sync_to_async(self._look)(provider, scopes, account, min_ttl)
-        return row if need is None else await aensure(row, need)
+        return row if need is None else await refresh.aensure(row, need)
 
     # Clients
 
@@ -169,7 +169,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         scopes: Iterable[str],
         account: str | None,
         min_ttl: float | None,
-    ) -> tuple[T, Need | None]:
+    ) -> tuple[T, refresh.Need | None]:
         """The row as it is, and what is to be done about it; None where it is fresh."""
         row = self._find(provider, account)
         missing = frozenset(scope_tokens(scopes)) - row.scopes
@@ -185,14 +185,14 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
         if row.status == "active" and row.seconds_left > max(ttl, row.threshold):
             self._check_opens(row)
             return row, None
-        return row, Need("lazy", min_ttl=ttl)
+        return row, refresh.Need("lazy", min_ttl=ttl)
 
     def _check_opens(self, row: T) -> None:
         try:
             row.access_token  # noqa: B018 - a token that does not open is not valid
         except DecryptionError as error:
             with row.own_connection():
-                mended = undecryptable(row, error)
+                mended = refresh.undecryptable(row, error)
             row.send_notices()
             raise mended from None
 
@@ -225,7 +225,7 @@ class OAuthTokenManager(models.Manager[T], Generic[T]):
             )
         if provider is not None:
             get_provider(provider)  # a name that does not exist is not the user's fault
-            raise not_connected(provider)
+            raise refresh.not_connected(provider)
         raise TokenNotConnected(
             "The user has connected no provider. Send them to .connect_url.", provider=""
         )

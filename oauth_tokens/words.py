@@ -9,72 +9,71 @@ from typing import Any, NamedTuple
 from django.utils import timezone
 from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, npgettext
+from django.utils.translation import gettext_noop, npgettext
 
-from .distances import TIME_STRINGS
 from .exceptions import REAUTHENTICATION_CODES, OAuthTokenError
 from .models import OAuthToken
 from .providers.registry import get_provider, provider_names
 
 #: Codes of errors, in an operator's words.
 ERRORS = {
-    "connect_timeout": gettext_lazy("the provider could not be reached in time"),
-    "connection_failed": gettext_lazy("the provider could not be reached"),
-    "connection_reset": gettext_lazy("the connection to the provider broke"),
-    "read_timeout": gettext_lazy("the provider did not answer in time"),
-    "tls_error": gettext_lazy("no secure connection to the provider"),
-    "response_too_large": gettext_lazy("the provider's answer was too large to be a token"),
-    "invalid_token_response": gettext_lazy("the provider's answer held no token"),
-    "server_error": gettext_lazy("the provider reported an error of its own"),
-    "temporarily_unavailable": gettext_lazy("the provider is overloaded or in maintenance"),
-    "provider_unavailable": gettext_lazy("the provider is failing as a whole"),
-    "discovery_failed": gettext_lazy("the provider's metadata could not be fetched"),
-    "issuer_mismatch": gettext_lazy("the provider's metadata names another issuer"),
-    "insecure_endpoint": gettext_lazy("the provider's metadata names an address without TLS"),
-    "invalid_client": gettext_lazy("the provider refused this site's credentials"),
-    "unauthorized_client": gettext_lazy("the provider does not allow this site to refresh"),
-    "unsupported_grant_type": gettext_lazy("the provider refreshes no tokens"),
-    "invalid_request": gettext_lazy("the provider found this site's request malformed"),
-    "unknown_provider": gettext_lazy("the settings have no such provider"),
-    "bad_settings": gettext_lazy("the settings of the provider are wrong"),
-    "missing_endpoint": gettext_lazy("the settings lack the address to ask at"),
-    "url_variable": gettext_lazy("a part of the provider's address is not known"),
-    "no_client": gettext_lazy("the settings lack the provider's client_id"),
-    "provider_misconfigured": gettext_lazy("the settings of the provider are wrong"),
-    "unknown_key": gettext_lazy("the key that encrypted it is not configured"),
-    "not_connected": gettext_lazy("it is no longer connected"),
-    "refresh_failed": gettext_lazy("it could not be refreshed this time"),
-    "refresh_timeout": gettext_lazy("another refresh of it is taking too long"),
-    "backing_off": gettext_lazy("the provider is failing; it is tried again later"),
-    "lease_lost": gettext_lazy("it took longer than LOCK_TIMEOUT allows"),
-    "uncommitted": gettext_lazy("it was stored or disconnected at this very moment"),
-    "database_locked": gettext_lazy("the database was locked"),
+    "connect_timeout": gettext_noop("the provider could not be reached in time"),
+    "connection_failed": gettext_noop("the provider could not be reached"),
+    "connection_reset": gettext_noop("the connection to the provider broke"),
+    "read_timeout": gettext_noop("the provider did not answer in time"),
+    "tls_error": gettext_noop("no secure connection to the provider"),
+    "response_too_large": gettext_noop("the provider's answer was too large to be a token"),
+    "invalid_token_response": gettext_noop("the provider's answer held no token"),
+    "server_error": gettext_noop("the provider reported an error of its own"),
+    "temporarily_unavailable": gettext_noop("the provider is overloaded or in maintenance"),
+    "provider_unavailable": gettext_noop("the provider is failing as a whole"),
+    "discovery_failed": gettext_noop("the provider's metadata could not be fetched"),
+    "issuer_mismatch": gettext_noop("the provider's metadata names another issuer"),
+    "insecure_endpoint": gettext_noop("the provider's metadata names an address without TLS"),
+    "invalid_client": gettext_noop("the provider refused this site's credentials"),
+    "unauthorized_client": gettext_noop("the provider does not allow this site to refresh"),
+    "unsupported_grant_type": gettext_noop("the provider refreshes no tokens"),
+    "invalid_request": gettext_noop("the provider found this site's request malformed"),
+    "unknown_provider": gettext_noop("the settings have no such provider"),
+    "bad_settings": gettext_noop("the settings of the provider are wrong"),
+    "missing_endpoint": gettext_noop("the settings lack the address to ask at"),
+    "url_variable": gettext_noop("a part of the provider's address is not known"),
+    "no_client": gettext_noop("the settings lack the provider's client_id"),
+    "provider_misconfigured": gettext_noop("the settings of the provider are wrong"),
+    "unknown_key": gettext_noop("the key that encrypted it is not configured"),
+    "not_connected": gettext_noop("it is no longer connected"),
+    "refresh_failed": gettext_noop("it could not be refreshed this time"),
+    "refresh_timeout": gettext_noop("another refresh of it is taking too long"),
+    "backing_off": gettext_noop("the provider is failing; it is tried again later"),
+    "lease_lost": gettext_noop("it took longer than LOCK_TIMEOUT allows"),
+    "uncommitted": gettext_noop("it was stored or disconnected at this very moment"),
+    "database_locked": gettext_noop("the database was locked"),
 }
 #: Codes of events that are no errors.
 TRIGGERS = {
-    "created": gettext_lazy("for the first time"),
-    "replaced": gettext_lazy("again"),
-    "lazy": gettext_lazy("when it was needed"),
-    "sweep": gettext_lazy("ahead of time"),
-    "forced": gettext_lazy("on demand"),
-    "unauthorized": gettext_lazy("after the API refused it"),
-    "restored": gettext_lazy("from the rescue store"),
-    "late": gettext_lazy("by an answer that came late"),
-    "mail_sent": gettext_lazy("by e-mail"),
-    "mail_outcome_unknown": gettext_lazy("by e-mail; whether it left is not known"),
-    "mail_failed": gettext_lazy("the e-mail could not be sent, and is tried again"),
-    "mail_given_up": gettext_lazy("the e-mail could not be sent"),
-    "no_address": gettext_lazy("nobody: the user has no e-mail address"),
+    "created": gettext_noop("for the first time"),
+    "replaced": gettext_noop("again"),
+    "lazy": gettext_noop("when it was needed"),
+    "sweep": gettext_noop("ahead of time"),
+    "forced": gettext_noop("on demand"),
+    "unauthorized": gettext_noop("after the API refused it"),
+    "restored": gettext_noop("from the rescue store"),
+    "late": gettext_noop("by an answer that came late"),
+    "mail_sent": gettext_noop("by e-mail"),
+    "mail_outcome_unknown": gettext_noop("by e-mail; whether it left is not known"),
+    "mail_failed": gettext_noop("the e-mail could not be sent, and is tried again"),
+    "mail_given_up": gettext_noop("the e-mail could not be sent"),
+    "no_address": gettext_noop("nobody: the user has no e-mail address"),
 }
 #: Why the user has to connect again, in the user's words.
 REASONS = {
-    "refresh_token_expired": gettext_lazy("it was given for a limited time, which is over"),
-    "refresh_token_invalid": gettext_lazy("the provider no longer accepts it"),
-    "no_refresh_token": gettext_lazy("it has expired, and it was given for that time only"),
-    "outcome_unknown": gettext_lazy("renewing it was interrupted"),
-    "refresh_exhausted": gettext_lazy("the provider could not renew it for too long"),
-    "undecryptable": gettext_lazy("what was stored can no longer be read"),
-    "provider_reported": gettext_lazy("the provider reported that access has ended"),
+    "refresh_token_expired": gettext_noop("it was given for a limited time, which is over"),
+    "refresh_token_invalid": gettext_noop("the provider no longer accepts it"),
+    "no_refresh_token": gettext_noop("it has expired, and it was given for that time only"),
+    "outcome_unknown": gettext_noop("renewing it was interrupted"),
+    "refresh_exhausted": gettext_noop("the provider could not renew it for too long"),
+    "undecryptable": gettext_noop("what was stored can no longer be read"),
+    "provider_reported": gettext_noop("the provider reported that access has ended"),
 }
 
 
@@ -140,7 +139,12 @@ def code_in_words(code: str) -> str:
     if code.startswith("http_"):
         return _("the provider answered with HTTP status %(status)s") % {"status": code[5:]}
     known = ERRORS.get(code) or TRIGGERS.get(code)
-    return str(known) if known else code
+    return _(known) if known else code
+
+
+def reason_in_words(code: str) -> str:
+    """Why the user has to connect again, for the user; "" where nobody knows."""
+    return _(REASONS[code]) if code in REASONS else ""
 
 
 def distance(moment: datetime) -> str:
@@ -148,6 +152,9 @@ def distance(moment: datetime) -> str:
     now = timezone.now()
     apart = abs(moment - now)
     if apart >= timedelta(seconds=60):
+        # Making them takes as long as importing this module.
+        from .distances import TIME_STRINGS
+
         return timeuntil(now + apart, now, time_strings=TIME_STRINGS, depth=1)  # type: ignore[arg-type]
     number = math.ceil(apart.total_seconds())
     text = npgettext("in, for, ago", "%(number)d second", "%(number)d seconds", number)

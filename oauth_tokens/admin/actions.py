@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -23,7 +22,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from ..exceptions import OAuthTokenError
 from ..models import OAuthToken
@@ -43,8 +42,7 @@ class Refused(Exception):
     """It was not done; the message says why, for the operator."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One thing that an operator can do.
 
     Arguments:
@@ -54,7 +52,8 @@ class Action:
             Refused.
         done, failed: the outcome in words; ``token`` is the row's name, ``reason`` why not.
         offered: whether it makes sense for a row as ``reader.without_secrets()`` reads it.
-        question, consequence, confirm: of the page that asks first; without them nothing does.
+        question, consequence, confirm: of the page that asks first; without them nothing does. The
+            question is about so many tokens.
     """
 
     name: str
@@ -64,10 +63,15 @@ class Action:
     done: Any
     failed: Any
     offered: Callable[[Any], bool]
-    question: Any = ""
+    question: Callable[[int], str] | None = None
     consequence: Any = ""
     confirm: Any = ""
     takes_away: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether a page asks first."""
+        return self.question is not None
 
 
 def _refresh(request: HttpRequest, row: OAuthToken) -> dict[str, Any]:
@@ -141,8 +145,8 @@ ACTIONS = (
         done=gettext_lazy("%(token)s: the user is asked by e-mail to connect again."),
         failed=gettext_lazy("%(token)s: %(reason)s."),
         offered=_not_leaving,
-        question=ngettext_lazy(
-            "Ask this user to connect again?", "Ask these users to connect again?"
+        question=lambda number: ngettext(
+            "Ask this user to connect again?", "Ask these users to connect again?", number
         ),
         consequence=gettext_lazy(
             "The user gets an e-mail with a link that leads to connecting again. The token stays "
@@ -158,8 +162,10 @@ ACTIONS = (
         done=gettext_lazy("%(token)s was marked: the user has to connect again."),
         failed=gettext_lazy("%(token)s was not marked: %(reason)s."),
         offered=_in_use,
-        question=ngettext_lazy(
-            "Mark this token for re-authentication?", "Mark these tokens for re-authentication?"
+        question=lambda number: ngettext(
+            "Mark this token for re-authentication?",
+            "Mark these tokens for re-authentication?",
+            number,
         ),
         consequence=gettext_lazy(
             "What is marked is out of use at once, and the user has to connect again. The provider "
@@ -176,7 +182,7 @@ ACTIONS = (
         done=gettext_lazy("%(token)s was revoked."),
         failed=gettext_lazy("%(token)s was not revoked: %(reason)s."),
         offered=_not_leaving,
-        question=ngettext_lazy("Revoke this token?", "Revoke these tokens?"),
+        question=lambda number: ngettext("Revoke this token?", "Revoke these tokens?", number),
         consequence=gettext_lazy(
             "The provider is told to end the grant, and the user has to connect again. This cannot "
             "be undone."
@@ -258,7 +264,7 @@ class TokenActions(TokenAdmin):
         if row is None:
             raise Http404
         if request.method != "POST":
-            if not action.question:
+            if not action.asks:
                 return HttpResponseNotAllowed(["POST"])
             page = self.address("oauthtoken_change", row.pk)
             return self._confirmation(request, action, [row], page)
@@ -275,7 +281,7 @@ class TokenActions(TokenAdmin):
             text = _("Select at most %(number)d tokens at once.") % {"number": MAX_SELECTED}
             self.message_user(request, text, messages.ERROR)
             return None
-        if action.question and "confirmed" not in request.POST:
+        if action.asks and "confirmed" not in request.POST:
             return self._confirmation(request, action, list(rows), request.get_full_path())
         self._act(request, action, list(rows))
         return None
@@ -306,7 +312,7 @@ class TokenActions(TokenAdmin):
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": action.question % len(rows),
+            "title": action.question(len(rows)) if action.question else action.label,
             "opts": self.opts,
             "media": self.media,
             "action": action,

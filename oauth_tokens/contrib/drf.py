@@ -12,7 +12,7 @@ from rest_framework.views import exception_handler as default_handler
 
 from ..answers import CHALLENGE, answer_to, body_of, leads_to_pages
 from ..exceptions import OAuthTokenError
-from ..token_set import scope_tokens
+from ..spellings import scope_tokens
 
 Handler = Callable[[Exception, dict[str, Any]], Response | None]
 

@@ -14,7 +14,7 @@ from django.db.models import Count
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from ..token_set import parse_scope
+from ..spellings import parse_scope
 from .importing import ForeignToken
 from .takeover import account_of, harmless, names_elsewhere, take_over
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import Error as DatabaseErrors
 from django.db import models, transaction
@@ -34,8 +33,7 @@ LAST_PROBE = 120.0
 BELIEVED_FOR = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether the provider may be asked, and if not, why and for how many seconds."""
 
     allowed: bool

@@ -12,13 +12,13 @@ from django.db.models import F
 from ..conf import get_settings
 from ..exceptions import DecryptionError
 from ..refresh import backoff
-from ..token_set import TokenSet
 from .columns import new_grant_id
 from .event import TokenEvent
 from .transitions import CALM, UNCLAIMED, Transitions
 
 if TYPE_CHECKING:
     from ..providers.base import Provider
+    from ..token_set import TokenSet
 
 
 class Grants(Transitions):
@@ -125,6 +125,8 @@ class Grants(Transitions):
         Arguments:
             ends: whether nothing of this connection is to stay.
         """
+        from ..token_set import TokenSet
+
         try:
             old = TokenSet(access_token=self.access_token, refresh_token=self.refresh_token)
         except DecryptionError:

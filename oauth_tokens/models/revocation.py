@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models, transaction
@@ -16,7 +16,9 @@ from ..exceptions import DecryptionError
 from ..providers.registry import get_provider
 from ..refresh import backoff
 from ..revocation import can_revoke, revoke
-from ..token_set import TokenSet
+
+if TYPE_CHECKING:
+    from ..token_set import TokenSet
 
 
 class PendingRevocation(models.Model):

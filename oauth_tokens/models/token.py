@@ -9,13 +9,14 @@ from asgiref.sync import sync_to_async
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .. import refresh
 from ..managers import OAuthTokenManager
-from ..refresh import Need, aensure, ensure
 from .columns import StoredTokenSet
 from .grants import Grants
 
 if TYPE_CHECKING:
     from ..clients.source import Source
+    from ..refresh import Need
 
 
 class OAuthToken(Grants, StoredTokenSet):
@@ -77,7 +78,7 @@ class OAuthToken(Grants, StoredTokenSet):
     def _source(self) -> Source:
         from ..clients.source import Source, is_fresh, is_recent
 
-        lazily = Need("lazy", min_ttl=self.leeway)
+        lazily = refresh.Need("lazy", min_ttl=self.leeway)
 
         def usable() -> bool:
             return is_fresh(self) and is_recent(self._known_since)
@@ -89,11 +90,11 @@ class OAuthToken(Grants, StoredTokenSet):
             return is_fresh(self)
 
         def valid() -> OAuthToken:
-            return self if usable() or looked() else ensure(self, lazily)
+            return self if usable() or looked() else refresh.ensure(self, lazily)
 
         async def avalid() -> OAuthToken:
             done = usable() or await sync_to_async(looked)()
-            return self if done else await aensure(self, lazily)
+            return self if done else await refresh.aensure(self, lazily)
 
         return Source(valid, avalid, held_for=0.0)
 
@@ -138,11 +139,11 @@ class OAuthToken(Grants, StoredTokenSet):
 
         Raises: see :func:`oauth_tokens.refresh.ensure`.
         """
-        return ensure(self, self._beyond("forced"))
+        return refresh.ensure(self, self._beyond("forced"))
 
     async def arefresh(self) -> OAuthToken:
         """See refresh()."""
-        return await aensure(self, self._beyond("forced"))
+        return await refresh.aensure(self, self._beyond("forced"))
 
     def report_unauthorized(self, version: int | None = None) -> OAuthToken:
         """The API answered 401: refresh once, if nobody has since.
@@ -151,14 +152,14 @@ class OAuthToken(Grants, StoredTokenSet):
             version: of the token set whose access token was refused, where this instance may have
                 been refreshed since.
         """
-        return ensure(self, self._beyond("unauthorized", version))
+        return refresh.ensure(self, self._beyond("unauthorized", version))
 
     async def areport_unauthorized(self, version: int | None = None) -> OAuthToken:
         """See report_unauthorized()."""
-        return await aensure(self, self._beyond("unauthorized", version))
+        return await refresh.aensure(self, self._beyond("unauthorized", version))
 
     def _beyond(self, trigger: str, version: int | None = None) -> Need:
-        return Need(trigger, beyond_version=self.version if version is None else version)
+        return refresh.Need(trigger, beyond_version=self.version if version is None else version)
 
     async def adisconnect(self) -> None:
         """See disconnect()."""

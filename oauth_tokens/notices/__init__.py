@@ -27,7 +27,7 @@ from ..models.notices import ask, claim_mail, drop_mail, settle_mail
 from ..providers.registry import provider_names
 from ..reader import database_now, without_secrets
 from ..upkeep import database
-from ..words import REASONS, display_name
+from ..words import display_name, reason_in_words
 from .digest import send_digest
 from .mailer import FAILED, GIVEN_UP, NO_ADDRESS, SENT, UNKNOWN, Mailer, message
 
@@ -234,7 +234,7 @@ def _notice(event: TokenEvent, row: OAuthToken, address: str) -> mail.EmailMulti
             "user": row.user,
             "provider": display_name(row.provider),
             "account": _account(row),
-            "reason": REASONS.get(event.code, ""),
+            "reason": reason_in_words(event.code),
             "dies": date_format(timezone.localtime(dies), "DATE_FORMAT") if dies else "",
             "url": reconnect_url(row),
         }

@@ -10,7 +10,8 @@ from typing import Any
 from django.views.decorators.debug import sensitive_variables
 
 from ..exceptions import InvalidTokenResponse
-from ..token_set import TokenSet, parse_number, parse_scope, parse_seconds
+from ..spellings import parse_number, parse_scope, parse_seconds
+from ..token_set import TokenSet
 from .description import Description
 from .wire import (
     Answer,

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from .. import conf
+from ..options import NAME, Problem, unknown_key
 from .assertion import ALGORITHMS, key_problem
 from .description import Description
 from .presets import PRESETS, facts
@@ -74,11 +74,11 @@ def merged(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in BASES}
 
 
-def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
+def provider_problems(name: object, raw: object) -> Iterator[Problem]:
     """Each mistake in one provider's description, with its fix."""
-    where = f"{conf.NAME}['PROVIDERS'][{name!r}]"
+    where = f"{NAME}['PROVIDERS'][{name!r}]"
     if not isinstance(raw, Mapping):
-        yield conf.Problem(
+        yield Problem(
             "oauth_tokens.E010",
             f"{where} is no provider's description, but {type(raw).__name__}.",
             'PROVIDERS maps names to dicts: {"google": {"preset": "google", "client_id": "...", '
@@ -86,7 +86,7 @@ def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
         )
         return
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        yield conf.Problem(
+        yield Problem(
             "oauth_tokens.E010",
             f"{where}: the name is unusable in the address of a page.",
             "Name it with letters of ASCII, digits, '-' and '_', 64 at most; what users read is "
@@ -96,7 +96,7 @@ def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
     problems, raw = _spelling(where, raw)
     yield from problems
     if raw.get("jwks_uri") and find_spec("joserfc") is None:
-        yield conf.Problem(
+        yield Problem(
             "oauth_tokens.E020",
             f"{where} has a jwks_uri, but joserfc, which verifies with it, is not installed.",
             "pip install 'django-user-oauth-tokens[bearer]', or leave it out: then TLS alone says "
@@ -105,7 +105,7 @@ def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
     try:
         values = merged(raw)
     except BackendUnusable as error:
-        yield conf.Problem("oauth_tokens.E021", f"{where}: {error}", error.fix)
+        yield Problem("oauth_tokens.E021", f"{where}: {error}", error.fix)
         return
     yield from _value_problems(where, values)
     yield from _address_problems(where, values)
@@ -115,8 +115,8 @@ def provider_problems(name: object, raw: object) -> Iterator[conf.Problem]:
         inside = f"{where}['previous_clients'], number {number},"
         for key in client:
             if key not in _PREVIOUS_CLIENT:
-                yield conf.Problem(
-                    "oauth_tokens.E012", *conf.unknown_key(inside, key, list(_PREVIOUS_CLIENT))
+                yield Problem(
+                    "oauth_tokens.E012", *unknown_key(inside, key, list(_PREVIOUS_CLIENT))
                 )
         yield from _client_problems(inside, client)
 
@@ -127,10 +127,10 @@ def _previous(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [client for client in clients if isinstance(client, Mapping)] if sound else []
 
 
-def _spelling(where: str, raw: Mapping[Any, Any]) -> tuple[list[conf.Problem], dict[str, Any]]:
+def _spelling(where: str, raw: Mapping[Any, Any]) -> tuple[list[Problem], dict[str, Any]]:
     """Names that do not exist, and ``raw`` with those that are probably meant: what follows from a
     misspelt name is no mistake of its own."""
-    problems: list[conf.Problem] = []
+    problems: list[Problem] = []
     meant: dict[str, Any] = {}
     for key, value in raw.items():
         if key in KNOWN or key in BASES:
@@ -139,7 +139,7 @@ def _spelling(where: str, raw: Mapping[Any, Any]) -> tuple[list[conf.Problem], d
         close = _OTHERS_WORDS.get(str(key).lower())
         likely = [close] if close else difflib.get_close_matches(str(key), [*KNOWN, *BASES])
         hint = f"Did you mean {' or '.join(map(repr, likely))}?" if likely else _ALL_KEYS
-        problems.append(conf.Problem("oauth_tokens.E012", f"{where} has no key {key!r}.", hint))
+        problems.append(Problem("oauth_tokens.E012", f"{where} has no key {key!r}.", hint))
         if likely and likely[0] in _NEEDED and likely[0] not in raw:
             meant.setdefault(likely[0], value)
     preset = meant.get("preset")
@@ -150,18 +150,18 @@ def _spelling(where: str, raw: Mapping[Any, Any]) -> tuple[list[conf.Problem], d
             f"Did you mean {likely[0]!r}?" if likely else f"Presets: {', '.join(sorted(PRESETS))}."
         )
         message = f"{where}: there is no preset {preset!r}."
-        problems.insert(0, conf.Problem("oauth_tokens.E011", message, fix))
+        problems.insert(0, Problem("oauth_tokens.E011", message, fix))
     return problems, meant
 
 
-def _value_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Problem]:
+def _value_problems(where: str, values: Mapping[str, Any]) -> Iterator[Problem]:
     for key, value in values.items():
         if key in KNOWN and key != "url_variables" and (expected := _expected(key, value)):
             fix = f"Set {key}, or leave it out for its default."
             if value is None:
                 expected += ", not None"
                 fix = f"Set {key}; if it comes from an environment variable, that one is not set."
-            yield conf.Problem("oauth_tokens.E013", f"{where}[{key!r}] must be {expected}.", fix)
+            yield Problem("oauth_tokens.E013", f"{where}[{key!r}] must be {expected}.", fix)
 
 
 def _expected(key: str, value: object) -> str:
@@ -214,11 +214,11 @@ def _is_dicts(value: object) -> bool:
     return isinstance(value, (list, tuple)) and all(_is_strings(item) for item in value)
 
 
-def _address_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Problem]:
+def _address_problems(where: str, values: Mapping[str, Any]) -> Iterator[Problem]:
     raw = values.get("url_variables", {})
     problem = variable_problem(raw)
     if problem:
-        yield conf.Problem(
+        yield Problem(
             "oauth_tokens.E019",
             f"{where}['url_variables'] {problem}.",
             'Write it as {"subdomain": {"label": "Your subdomain"}}, with what limits its values.',
@@ -229,7 +229,7 @@ def _address_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Pr
         if not isinstance(value, str) or not value:
             continue
         if not is_secure_url(value):
-            yield conf.Problem(
+            yield Problem(
                 "oauth_tokens.E014",
                 f"{where}[{key!r}] is not an https:// address.",
                 "Use https; plain http is for addresses of this machine (127.0.0.1, localhost).",
@@ -241,13 +241,13 @@ def _address_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Pr
             known -= {name for name, variable in variables.items() if variable.redirect}
         unknown = unknown_placeholder(value, known)
         if unknown and not problem:
-            yield conf.Problem(
+            yield Problem(
                 "oauth_tokens.E019",
                 f"{where}[{key!r}] has {{{unknown}}}, which is no variable.",
                 f'Describe it: "url_variables": {{"{unknown}": {{}}}}, or write out the address.',
             )
         for name in unsafe_variables(value, variables):
-            yield conf.Problem(
+            yield Problem(
                 "oauth_tokens.E019",
                 f"{where}[{key!r}] lets users choose the server with {{{name}}}.",
                 f"Have a domain follow it, as in {{{name}}}.provider.example, or limit "
@@ -257,7 +257,7 @@ def _address_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Pr
 
 def _endpoint_problems(
     where: str, values: Mapping[str, Any], preset: str | None
-) -> Iterator[conf.Problem]:
+) -> Iterator[Problem]:
     if preset is not None and preset not in PRESETS:
         return  # which may have had them
     missing = [key for key in REQUIRED if values.get(key, "") == ""]
@@ -266,24 +266,24 @@ def _endpoint_problems(
     if preset and not any(key in PRESETS[preset] for key in REQUIRED):
         # The preset's own words begin with what an issuer looks like there.
         example = facts()[preset].get("about", "").partition(". ")[0]
-        yield conf.Problem(
+        yield Problem(
             "oauth_tokens.E017",
             f"{where} has no issuer, and the preset {preset!r} cannot know yours.",
             f"{example}." if "issuer" in example else "Set issuer to the address of yours.",
         )
         return
-    yield conf.Problem(
+    yield Problem(
         "oauth_tokens.E017",
         f"{where} has no {' and no '.join(missing)}.",
         f"Set {' and '.join(missing)}, an issuer whose metadata tells, or a preset.",
     )
 
 
-def _client_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Problem]:
+def _client_problems(where: str, values: Mapping[str, Any]) -> Iterator[Problem]:
     """What is missing; what is of the wrong type has been named already."""
     elsewhere = bool(values.get("client_from"))
     if values.get("client_id", "") == "" and not elsewhere:
-        yield conf.Problem(
+        yield Problem(
             "oauth_tokens.E015",
             f"{where} has no client_id.",
             "Register your site with the provider and set the client_id that it gives you; if it "
@@ -293,7 +293,7 @@ def _client_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Pro
     needed = method in ("client_secret_basic", "client_secret_post")
     empty = "client_secret" in values and not (key or method in ("none", "private_key_jwt"))
     if (needed or empty) and values.get("client_secret", "") == "" and not elsewhere:
-        yield conf.Problem(
+        yield Problem(
             "oauth_tokens.E016",
             f"{where} has no client_secret, or an empty one.",
             "Set client_secret, or token_endpoint_auth_method to 'none' for a public client.",
@@ -301,7 +301,7 @@ def _client_problems(where: str, values: Mapping[str, Any]) -> Iterator[conf.Pro
     if isinstance(key, str) and (key or method == "private_key_jwt"):
         problem = key_problem(key, str(values.get("token_endpoint_auth_signing_alg") or ""))
         if problem:
-            yield conf.Problem(
+            yield Problem(
                 "oauth_tokens.E018",
                 f"{where}['private_key'] is {problem}.",
                 "Set private_key to the PEM text of an RSA, EC or Ed25519 private key, without a "

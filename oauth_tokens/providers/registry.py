@@ -16,6 +16,7 @@ from .. import conf
 from ..exceptions import ProviderMisconfigured
 
 if TYPE_CHECKING:
+    from ..options import Problem
     from .base import Provider
 
 
@@ -90,11 +91,12 @@ def provider_names() -> list[str]:
     return list(conf.get_settings().PROVIDERS)
 
 
-def all_provider_problems() -> Iterator[conf.Problem]:
+def all_provider_problems() -> Iterator[Problem]:
     """The mistakes in the descriptions of all providers."""
+    from ..options import NAME
     from .checking import provider_problems
 
-    raw = getattr(django_settings, conf.NAME, None)
+    raw = getattr(django_settings, NAME, None)
     providers = raw.get("PROVIDERS", {}) if isinstance(raw, Mapping) else {}
     if isinstance(providers, Mapping):
         for name, description in providers.items():

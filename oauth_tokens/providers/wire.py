@@ -18,7 +18,8 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
-from ..token_set import TokenSet, parse_seconds
+from ..spellings import parse_seconds
+from ..token_set import TokenSet
 
 FORM = "application/x-www-form-urlencoded"
 #: Seconds: the longest Retry-After obeyed.

@@ -17,7 +17,7 @@ from ..exceptions import connect_url
 from ..models import OAuthToken
 from ..providers.registry import get_provider
 from ..reader import without_secrets
-from ..token_set import scope_tokens
+from ..spellings import scope_tokens
 from ..words import display_name, state_for_user
 
 register = template.Library()

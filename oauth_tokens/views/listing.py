@@ -12,7 +12,7 @@ from ..exceptions import OAuthTokenError
 from ..providers.registry import get_provider, provider_names
 from ..reader import without_secrets
 from ..scope_words import in_words
-from ..words import REASONS, can_be_refreshed, display_name, is_over, state_for_user, when
+from ..words import can_be_refreshed, display_name, is_over, reason_in_words, state_for_user, when
 
 
 class ListedConnection:
@@ -40,7 +40,7 @@ class ListedConnection:
         if self.leaving:
             return [_("It is no longer used. Telling the provider is tried again by itself.")]
         if self.needs_user:
-            reason = REASONS.get(self._cause(), _("access has ended"))
+            reason = reason_in_words(self._cause()) or _("access has ended")
             return [_("Please connect again: %(reason)s.") % {"reason": reason}]
         if row.failure_count:
             text = _("The provider is not answering as it should.")

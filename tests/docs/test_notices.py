@@ -19,9 +19,9 @@ from pytest_django import Settings as DjangoSettings
 
 from oauth_tokens import OAuthToken, TokenEvent, notices
 from oauth_tokens.checks import check_notices, check_settings
-from oauth_tokens.conf import Settings
 from oauth_tokens.models.notices import MAIL_GRACE
 from oauth_tokens.notices import mailer
+from oauth_tokens.options import Settings
 from tests.support.mails import LOCMEM, use_backend
 
 PAGE = (Path(__file__).parents[2] / "docs" / "notices.md").read_text()

@@ -22,7 +22,16 @@ FLOORS = {
     3: ["models", "managers", "reader", "writer", "usage", "migrations"],
     2: ["refresh", "rescue", "revocation", "clients"],
     1: ["connection", "encryption", "locks", "transport", "providers", "jwks"],
-    0: ["exceptions", "signals", "conf", "token_set", "distances", "marking"],
+    0: [
+        "exceptions",
+        "signals",
+        "conf",
+        "options",
+        "token_set",
+        "spellings",
+        "distances",
+        "marking",
+    ],
 }
 #: Depend on nothing above: modules of the first column may use those of the second.
 APART = {

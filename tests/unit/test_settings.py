@@ -11,9 +11,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from oauth_tokens.conf import Problem, get_settings, settings_problems
+from oauth_tokens.conf import get_settings
 from oauth_tokens.encryption import get_keyring
 from oauth_tokens.exceptions import ProviderMisconfigured
+from oauth_tokens.options import Problem, settings_problems
 from oauth_tokens.providers.registry import all_provider_problems, get_provider, provider_names
 
 KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()

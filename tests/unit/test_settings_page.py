@@ -7,7 +7,7 @@ import runpy
 from dataclasses import fields
 from pathlib import Path
 
-from oauth_tokens.conf import Settings
+from oauth_tokens.options import Settings
 from oauth_tokens.providers.description import Description
 
 DOCS = Path(__file__).parents[2] / "docs"

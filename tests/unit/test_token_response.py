@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from oauth_tokens.exceptions import InvalidTokenResponse
 from oauth_tokens.providers.base import Provider
-from oauth_tokens.token_set import MAX_LIFETIME, TokenSet, parse_scope, parse_seconds
+from oauth_tokens.spellings import MAX_LIFETIME, parse_scope, parse_seconds
+from oauth_tokens.token_set import TokenSet
 
 
 def parse(response: dict[str, Any], **differences: Any) -> TokenSet:
