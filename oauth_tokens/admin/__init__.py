@@ -1,5 +1,8 @@
 """The admin: what is connected and in what state, for people who must never see a token."""
 
-from . import overview, records, tokens
+from ..apps import collector_at_rest
+
+with collector_at_rest():
+    from . import overview, records, tokens
 
 __all__ = ["overview", "records", "tokens"]

@@ -49,6 +49,47 @@ def test_importing_the_package_needs_no_django() -> None:
     assert done.stdout.count(".") == 2
 
 
+CONFIGURE = """
+import gc, sys, django
+from django.conf import settings
+apps = ["admin", "auth", "contenttypes", "sessions", "messages"]
+settings.configure(INSTALLED_APPS=[f"django.contrib.{name}" for name in apps] + ["oauth_tokens"])
+"""
+
+
+def test_setup_imports_nothing_heavy_that_is_not_needed_yet() -> None:
+    done = python(
+        f"{CONFIGURE}"
+        "django.setup()\n"
+        "heavy = {'requests', 'celery', 'cryptography', 'oauthlib', 'redis'}\n"
+        "print(heavy & set(sys.modules), 'oauth_tokens.admin.tokens' in sys.modules)"
+    )
+    assert done.stdout.strip() == "set() True", done.stderr
+
+
+def test_no_garbage_is_looked_for_while_the_app_is_imported() -> None:
+    done = python(
+        f"{CONFIGURE}"
+        "passes = []\n"
+        "gc.callbacks.append(lambda *_: passes.append(sys._getframe(1).f_globals['__name__']))\n"
+        "gc.set_threshold(1)\n"
+        "django.setup()\n"
+        "ours = ('oauth_tokens.models', 'oauth_tokens.admin.')\n"
+        "print([name for name in passes if name.startswith(ours)], 'django.apps.config' in passes)"
+    )
+    assert done.stdout.strip() == "[] True", done.stderr
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_setup_leaves_the_garbage_collector_as_it_was(works: bool) -> None:
+    done = python(
+        f"{CONFIGURE}gc.enable() if {works} else gc.disable()\n"
+        "django.setup()\n"
+        "print(gc.isenabled())"
+    )
+    assert done.stdout.strip() == str(works), done.stderr
+
+
 def test_after_setup_the_public_names_are_there() -> None:
     done = python(
         "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; "
