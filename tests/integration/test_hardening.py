@@ -81,33 +81,46 @@ def test_a_server_that_never_pauses_is_left(first: bytes, block: bytes) -> None:
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     def use(port: int) -> None:
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        for scheme in ("http", "https"):
+            monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("no_proxy", "")
-        transport._manager.cache_clear()
+        transport._pool.cache_clear()
 
     yield use
-    transport._manager.cache_clear()
+    transport._pool.cache_clear()
 
 
-def test_a_request_lost_behind_a_proxy_has_reached_the_provider(
-    proxy: Callable[[int], None],
+@pytest.mark.parametrize(
+    ("first", "block", "code"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", b"", "connection_failed"),
+        (b"", b"", "connection_failed"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x", "connect_timeout"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x", "tls_error"),
+    ],
+    ids=["refuses", "breaks", "drips", "is no tunnel"],
+)
+def test_a_proxy_without_a_tunnel_gets_no_token(
+    proxy: Callable[[int], None], first: bytes, block: bytes, code: str
 ) -> None:
+    with server(first, block, 0.05) as (port, received):
+        proxy(port)
+        started = time.monotonic()
+        with pytest.raises(transport.TransportError) as caught:
+            transport.send(Request("POST", "https://token.example/", {}, "a=secret"), timeout=0.5)
+        assert time.monotonic() - started < 30
+    assert (caught.value.code, caught.value.reached) == (code, False)
+    assert received[0].startswith(b"CONNECT token.example:443")
+    assert b"secret" not in b"".join(received)
+
+
+def test_nothing_leaves_this_machine_in_the_open(proxy: Callable[[int], None]) -> None:
     with server(b"") as (port, received):
         proxy(port)
         with pytest.raises(transport.TransportError) as caught:
-            transport.send(Request("POST", "http://token.example/", {}, "a=b"), timeout=10)
-    assert caught.value.reached
-    assert len(received) == 1
-    assert received[0].startswith(b"POST http://token.example/")
-
-
-def test_a_proxy_that_drips_is_left_at_the_deadline(proxy: Callable[[int], None]) -> None:
-    with server(b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.05) as (port, _):
-        proxy(port)
-        started = time.monotonic()
-        with pytest.raises(transport.TransportError):
-            transport.send(Request("POST", "http://token.example/", {}, "a=b"), timeout=0.5)
-    assert time.monotonic() - started < 30
+            transport.send(Request("POST", "http://token.example/", {}, "a=b"), timeout=5)
+    assert not caught.value.reached
+    assert received == []
 
 
 def test_no_proxy_gets_what_is_for_this_machine(

@@ -97,13 +97,13 @@ def test_a_refused_connection_never_reached_the_provider() -> None:
 
 def test_an_unknown_host_never_reached_the_provider() -> None:
     with pytest.raises(TransportError) as caught:
-        send(Request("POST", "http://no-such-host.invalid/token", {}, "x=1"), timeout=5)
+        send(Request("POST", "https://no-such-host.invalid/token", {}, "x=1"), timeout=5)
     assert (caught.value.code, caught.value.reached) == ("connection_failed", False)
 
 
 @pytest.fixture
 def many_addresses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Gives the host ``many.example`` addresses that answer nothing, and maybe one that does."""
+    """Gives ``localhost`` addresses that answer nothing, and maybe one that does."""
     with contextlib.ExitStack() as stack:
 
         def addresses(port: int, silent: int, last: str = "") -> None:
@@ -119,7 +119,7 @@ def many_addresses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., No
             resolve = socket.getaddrinfo
 
             def found(host: Any, *args: Any, **kwargs: Any) -> Any:
-                if host != "many.example":
+                if host != "localhost":
                     return resolve(host, *args, **kwargs)
                 return [
                     (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
@@ -136,7 +136,7 @@ def test_a_host_with_a_dead_address_is_reached_by_its_next(
 ) -> None:
     port = urlsplit(provider.url).port
     many_addresses(port, 1, "127.0.0.1")
-    request = Request("POST", f"http://many.example:{port}/token", {}, "grant_type=refresh_token")
+    request = Request("POST", f"http://localhost:{port}/token", {}, "grant_type=refresh_token")
     assert send(request, timeout=2).status == 401
     assert len(provider.requests()) == 1
 
@@ -146,7 +146,7 @@ def test_all_addresses_of_a_host_share_one_deadline(many_addresses: Callable[...
     many_addresses(port, 5)
     started = time.monotonic()
     with pytest.raises(TransportError) as caught:
-        send(Request("POST", f"http://many.example:{port}/token", {}, "a=b"), timeout=1)
+        send(Request("POST", f"http://localhost:{port}/token", {}, "a=b"), timeout=1)
     assert (caught.value.code, caught.value.reached) == ("connect_timeout", False)
     assert time.monotonic() - started < 3
 
@@ -250,6 +250,31 @@ def certificate(folder: Path, *hosts: str) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def tls_server(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """Answers a POST, to /lost with nothing; yields the port and the bodies received."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    received: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path != "/lost":
+                self.send_response(200)
+                self.end_headers()
+
+        def log_message(self, *args: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        yield server.server_port, received
+        thread.join()
+
+
 @pytest.mark.parametrize(
     ("host", "trusted", "code"),
     [("localhost", True, ""), ("localhost", False, "tls_error"), ("other", True, "tls_error")],
@@ -259,26 +284,10 @@ def test_certificates_are_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, trusted: bool, code: str
 ) -> None:
     path = certificate(tmp_path, host)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
     if trusted:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
-    received = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.handle_error = lambda *_: None
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        request = Request("POST", f"https://localhost:{server.server_port}/", {}, "secret=1")
+    with tls_server(path) as (port, received):
+        request = Request("POST", f"https://localhost:{port}/", {}, "secret=1")
         if code:
             with pytest.raises(TransportError) as caught:
                 send(request, timeout=5)
@@ -287,4 +296,55 @@ def test_certificates_are_verified(
         else:
             assert send(request, timeout=5).status == 200
             assert received == [b"secret=1"]
+
+
+@contextlib.contextmanager
+def tunnel(target: int) -> Iterator[tuple[int, list[bytes]]]:
+    """A proxy that connects one client to ``target``; yields its port and what it could read."""
+    seen: list[bytes] = []
+
+    def copy(source: socket.socket, to: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                seen.append(data)
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client, socket.create_connection(("127.0.0.1", target)) as server:
+            seen.append(client.recv(65536))
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=copy, args=(server, client))
+            back.start()
+            copy(client, server)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1], seen
+        transport._pool.cache_clear()
         thread.join()
+
+
+@pytest.mark.parametrize("path", ["/token?a=b%20c", "/lost"])
+def test_a_proxy_leads_to_the_provider_and_reads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    pem = certificate(tmp_path, "localhost")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))
+    monkeypatch.setenv("no_proxy", "")
+    with tls_server(pem) as (port, received), tunnel(port) as (proxy_port, seen):
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy_port}")
+        transport._pool.cache_clear()
+        request = Request("POST", f"https://localhost:{port}{path}", {}, "secret=1")
+        if path == "/lost":
+            with pytest.raises(TransportError) as caught:
+                send(request, timeout=5)
+            assert (caught.value.code, caught.value.reached) == ("connection_reset", True)
+        else:
+            assert send(request, timeout=5).status == 200
+    assert received == [b"secret=1"]
+    assert seen[0].startswith(b"CONNECT localhost:")
+    assert b"secret" not in b"".join(seen)
