@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections, models, transaction
 
 from .conf import on_change
 
-_statements: dict[tuple[Any, ...], str] = {}
+
+class _Statement(NamedTuple):
+    """SQL and the fields whose values it takes, in order."""
+
+    sql: str
+    fields: list[Any]
+
+
+_statements: dict[tuple[Any, ...], _Statement] = {}
 on_change(_statements.clear)
 
 
@@ -64,50 +72,54 @@ def _update(
     unset = tuple(name for name, value in changes.items() if value is None)
     empty = tuple(name for name, value in where.items() if value is None)
     key = (model, connection.vendor, tuple(changes), unset, tuple(where), empty)
-    sql = _statements.get(key)
-    if sql is None:
+    statement = _statements.get(key)
+    if statement is None:
         quote = connection.ops.quote_name
-        column = {name: quote(_field(model, name).column) for name in (*changes, *where)}
+        field: dict[str, Any] = {name: model._meta.get_field(name) for name in (*changes, *where)}
+        column = {name: quote(field[name].column) for name in field}
         sets = ", ".join(
             f"{column[name]} = "
-            + ("NULL" if name in unset else _placeholder(_field(model, name), connection))
+            + ("NULL" if name in unset else _placeholder(field[name], connection))
             for name in changes
         )
         guards = " AND ".join(
             f"{column[name]} " + ("IS NULL" if name in empty else "= %s") for name in where
         )
         table = quote(model._meta.db_table)
-        # Names of the model alone: values travel as parameters.
-        sql = _statements[key] = f"UPDATE {table} SET {sets} WHERE {guards}"  # noqa: S608
-    params = [
-        _field(model, name).get_db_prep_save(value, connection)
-        for name, value in (*changes.items(), *where.items())
-        if value is not None
-    ]
-    return sql, params
+        statement = _statements[key] = _Statement(
+            # Names of the model alone: values travel as parameters.
+            f"UPDATE {table} SET {sets} WHERE {guards}",  # noqa: S608
+            [field[name] for name in changes if name not in unset]
+            + [field[name] for name in where if name not in empty],
+        )
+    values = [value for value in (*changes.values(), *where.values()) if value is not None]
+    return statement.sql, _prepared(statement.fields, values, connection)
 
 
 def _insert(event: models.Model, connection: Any) -> tuple[str, list[Any]]:
     model = type(event)
-    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     key = (model, connection.vendor)
-    sql = _statements.get(key)
-    if sql is None:
+    statement = _statements.get(key)
+    if statement is None:
+        fields = [field for field in model._meta.concrete_fields if not field.primary_key]
         quote = connection.ops.quote_name
         columns = ", ".join(quote(field.column) for field in fields)
-        values = ", ".join(_placeholder(field, connection) for field in fields)
+        places = ", ".join(_placeholder(field, connection) for field in fields)
         pk = quote(model._meta.pk.column)
-        sql = _statements[key] = (
+        statement = _statements[key] = _Statement(
             f"INSERT INTO {quote(model._meta.db_table)} ({columns}) "  # noqa: S608
-            f"SELECT {values} FROM changed RETURNING {pk}"
+            f"SELECT {places} FROM changed RETURNING {pk}",
+            fields,
         )
-    return sql, [
-        field.get_db_prep_save(getattr(event, field.attname), connection) for field in fields
+    values = [getattr(event, field.attname) for field in statement.fields]
+    return statement.sql, _prepared(statement.fields, values, connection)
+
+
+def _prepared(fields: list[Any], values: list[Any], connection: Any) -> list[Any]:
+    return [
+        field.get_db_prep_save(value, connection)
+        for field, value in zip(fields, values, strict=True)
     ]
-
-
-def _field(model: type[models.Model], name: str) -> Any:
-    return model._meta.get_field(name)
 
 
 def _placeholder(field: Any, connection: Any) -> str:

@@ -58,10 +58,11 @@ class Transitions(StoredTokenSet):
     @property
     def key(self) -> str:
         """Names this row in locks and rescue store, which several sites may share."""
-        connection = connections[self.database]
+        using = self.database
+        connection = connections[using]
         # django-tenants and its like have many sites in one database.
         schema = getattr(connection, "schema_name", "")
-        return f"{_site(self.database, connection.settings_dict['NAME'], schema)}:{self.pk}"
+        return f"{_site(using, connection.settings_dict['NAME'], schema)}:{self.pk}"
 
     @property
     def circuit(self) -> RowCircuit:

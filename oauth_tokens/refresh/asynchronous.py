@@ -13,7 +13,7 @@ from asgiref.sync import SyncToAsync, sync_to_async
 
 from ..conf import get_settings
 from .errors import timed_out
-from .protocol import Waiter, join, land, refresh, settled, taken_over
+from .protocol import Flight, join, land, refresh, settled, taken_over
 from .row import Need, Row
 
 R = TypeVar("R", bound=Row)
@@ -26,8 +26,8 @@ async def aensure(row: R, need: Need) -> R:
     """See ensure(). However many coroutines need a row, one thread is busy with it."""
     deadline = time.monotonic() + (get_settings().WAIT_TIMEOUT if need.wait else 0.0)
     while True:
-        mine: list[Waiter] = []
-        waiter = join(row.key, mine)
+        mine = Flight(row.key)
+        waiter = join(mine)
         if waiter is None:
             await _lead(row, need, deadline, mine)
             return row
@@ -42,7 +42,7 @@ async def aensure(row: R, need: Need) -> R:
             return row
 
 
-async def _lead(row: Row, need: Need, deadline: float, mine: list[Waiter]) -> None:
+async def _lead(row: Row, need: Need, deadline: float, mine: Flight) -> None:
     """Refresh in a thread, without keeping up other synchronous calls.
 
     A request under ASGI has a thread of its own for those. Elsewhere all share one, in which a

@@ -35,8 +35,17 @@ POLL_FIRST, POLL_LAST = 0.01, 0.1
 
 R = TypeVar("R", bound=Row)
 Waiter = Future[Any]
-#: By row, those of this process who wait for the one that refreshes it, in order of arrival.
-_flights: dict[str, list[Waiter]] = {}
+
+
+class Flight:
+    """One refresh of the row named ``key``, and those of this process who wait for it."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.waiters: list[Waiter] = []
+
+
+_flights: dict[str, Flight] = {}
 _guard = threading.Lock()
 
 
@@ -63,9 +72,9 @@ def ensure(row: R, need: Need) -> R:
     """
     deadline = time.monotonic() + (get_settings().WAIT_TIMEOUT if need.wait else 0.0)
     while True:
-        mine: list[Waiter] = []
+        mine = Flight(row.key)
         try:
-            waiter = join(row.key, mine)
+            waiter = join(mine)
             if waiter is None:
                 refresh(row, need, deadline, mine)
                 return row
@@ -82,8 +91,8 @@ def ensure(row: R, need: Need) -> R:
             return row
 
 
-def refresh(row: Row, need: Need, deadline: float, mine: list[Waiter]) -> None:
-    """Be the one who refreshes, for oneself and for all of ``mine``."""
+def refresh(row: Row, need: Need, deadline: float, mine: Flight) -> None:
+    """Be the one who refreshes, for oneself and for all who wait for ``mine``."""
     landed = None
     try:
         _refresh(row, need, deadline)
@@ -92,34 +101,34 @@ def refresh(row: Row, need: Need, deadline: float, mine: list[Waiter]) -> None:
         land(row, landed, mine)
 
 
-def join(key: str, mine: list[Waiter]) -> Waiter | None:
-    """What to wait for while another caller of this process refreshes the row named ``key``.
+def join(mine: Flight) -> Waiter | None:
+    """What to wait for while another caller of this process refreshes the same row.
 
     Returns:
-        None where nobody does: then the caller does, with ``mine`` as the list of who waits.
+        None where nobody does: then the caller does, and others wait for ``mine``.
     """
     with _guard:
-        flight = _flights.setdefault(key, mine)
+        flight = _flights.setdefault(mine.key, mine)
         if flight is mine:
             return None
         waiter = Waiter()
-        flight.append(waiter)
+        flight.waiters.append(waiter)
         return waiter
 
 
-def land(row: Row, landed: Row | None, mine: list[Waiter]) -> None:
-    """Hand ``landed``, a refreshed row, to all of ``mine``; None where there is none."""
+def land(row: Row, landed: Row | None, mine: Flight) -> None:
+    """Hand ``landed``, a refreshed row, to all who wait for ``mine``; None where there is none."""
     with _guard:
-        if _flights.get(row.key) is not mine:
+        if _flights.get(mine.key) is not mine:
             return
-        del _flights[row.key]
+        del _flights[mine.key]
     left_behind = None
     try:
-        if landed is not None and mine:
+        if landed is not None and mine.waiters:
             # A copy: from here on the row is its caller's.
             left_behind = landed.copy()
     finally:
-        for waiter in mine:
+        for waiter in mine.waiters:
             # Not where a coroutine has given up waiting.
             if waiter.set_running_or_notify_cancel():
                 waiter.set_result(left_behind)
