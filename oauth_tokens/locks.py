@@ -16,10 +16,8 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .conf import get_settings, on_change
 
@@ -33,13 +31,15 @@ DOWN_FOR = 5.0
 #: Seconds of one blocking read, below the socket timeout.
 _SLICE = 0.8
 _SOCKET_TIMEOUT = 1.0
+#: Seconds after which an answer that nobody waits for counts as lost with its connection.
+_OVERDUE = 0.05
 #: Milliseconds for which a late waiter can still see that an attempt ended.
 _DONE_FOR = 60_000
 #: The set of all names under which something is or was kept.
 _KEPT = "oauth_tokens:kept"
 
 _ACQUIRE = """
-local kept = redis.call('EXISTS', KEYS[2])
+local kept = redis.call('GET', KEYS[2])
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return {kept} end
 return {kept, redis.call('GET', KEYS[1])}
 """
@@ -65,7 +65,8 @@ _health = _Health()
 class Lock:
     """The lock ``name``, asked for on behalf of ``attempt_id``.
 
-    Neither asking nor giving back waits for Redis, or a refresh would take half a bare POST longer.
+    Asking does not wait for the answer, and giving back for none at all: waiting for both made a
+    refresh longer by 0.4 x a bare POST.
 
     Arguments:
         lease: seconds after which the lock goes by itself.
@@ -75,36 +76,41 @@ class Lock:
         self._attempt_id = attempt_id
         self._keys = _keys(name, attempt_id)
         keys = [self._keys[0], _kept_key(name)]
-        self._question = _ask(_ACQUIRE, keys, [attempt_id, int(lease * 1000)])
+        command = _command(_ACQUIRE, keys, [attempt_id, int(lease * 1000)])
+        self._said: Any = None
+        self._question: _Question | None = _do(lambda client: _Question(client, command))
 
     @property
     def holder(self) -> str | None:
         """None where the lock is held now, or Redis is not there to be asked; else the id of the
         attempt that holds it. Waits for the answer."""
-        return self._answer[0]
+        said = self._answer
+        holder = said[1].decode() if said and len(said) > 1 else None
+        # A script that was run again after a lost answer finds its own lock.
+        return None if holder == self._attempt_id else holder
 
     @property
-    def kept(self) -> bool | None:
-        """Whether something is kept under this name; None where Redis cannot be asked. Waits for
+    def kept(self) -> bytes | None:
+        """What is kept under this name; None where nothing is, or Redis cannot be asked. Waits for
         the answer."""
-        return self._answer[1]
+        said = self._answer
+        return said[0] if said else None
 
-    @cached_property
-    def _answer(self) -> tuple[str | None, bool | None]:
-        answer = None if self._question is None else self._question.answer()
-        if answer is None:
-            return None, None
-        holder = answer[1].decode() if len(answer) > 1 else None
-        # A script that was run again after a lost answer finds its own lock.
-        return None if holder == self._attempt_id else holder, bool(answer[0])
+    @property
+    def _answer(self) -> Any:
+        # Not a cached_property: in Python 3.11 all threads wait for the one that computes its own.
+        question, self._question = self._question, None
+        if question is not None:
+            self._said = question.answer()
+        return self._said
 
     def release(self) -> None:
         """Give the lock back if it is still ours, and wake all who wait for this attempt."""
         # On another connection this could overtake the question.
         _ = self._answer
-        question = _ask(_RELEASE, self._keys, [self._attempt_id, _DONE_FOR])
-        if question is not None:
-            _unheard.append(question)
+        command = _command(_RELEASE, self._keys, [self._attempt_id, _DONE_FOR])
+        # Whoever uses the connection next reads the answer.
+        _do(lambda client: _idle.append(_Idle(_sent(client, command), owed=True)))
 
 
 def wait(name: str, attempt_id: str, timeout: float) -> bool | None:
@@ -171,78 +177,82 @@ def _keys(name: str, attempt_id: str) -> list[str]:
     return [f"oauth_tokens:{{{name}}}:lock", f"oauth_tokens:{{{name}}}:done:{attempt_id}"]
 
 
+def _command(script: str, keys: list[str], args: list[Any]) -> tuple[Any, ...]:
+    return ("EVAL", script, len(keys), *keys, *args)
+
+
 class _Question:
-    """A script that Redis is sent at once, and whose answer is read when somebody wants it.
+    """A command that Redis was sent, and whose answer is read once, when somebody wants it."""
 
-    Arguments:
-        connection: of nobody else until the answer is read.
-    """
-
-    def __init__(self, connection: Any, command: tuple[Any, ...]) -> None:
-        self._connection = connection
+    def __init__(self, client: redis.Redis, command: tuple[Any, ...]) -> None:
         self._command = command
-        self._sent = False
-        with _noted_timeouts():
-            connection.send_command(*command)
-            self._sent = True
+        self._connection = _sent(client, command)
 
     def answer(self) -> Any:
-        """None where Redis cannot be asked. If it is lost, the script is run once more: each may
-        run twice."""
+        """None where Redis cannot be asked. What was lost with its connection is sent once more on
+        a fresh one: each command may run twice."""
+        connection, read = self._connection, False
         try:
-            with _noted_timeouts():
-                if self._sent and _available() is not None:
-                    return self._connection.read_response()
-                self._connection.disconnect()
+            try:
+                answer = connection.read_response()
+            except _errors():
+                connection.disconnect()
+                connection.send_command(*self._command)
+                answer = connection.read_response()
+            read = True
+            return answer
+        except _errors() as error:
+            _mark_down(error)
+            return None
         finally:
-            _idle.append(self._connection)
-        return _do(lambda client: client.execute_command(*self._command))
-
-    def forget(self) -> None:
-        """Nobody wants the answer any more, nor the connection."""
-        self._connection.disconnect()
+            if not read:
+                # The answer may still come, and is for nobody else.
+                connection.disconnect()
+            _idle.append(_Idle(connection, owed=False))
 
 
-@contextmanager
-def _noted_timeouts() -> Iterator[None]:
-    """Passes over what goes wrong with a connection; a Redis that hangs is not asked again."""
-    import redis
+class _Idle(NamedTuple):
+    """A connection that nobody uses; ``owed`` where an answer is to come that nobody waits for."""
 
+    connection: Any
+    owed: bool
+
+
+#: The connections of questions, beside the client's own: as many as threads ask at a time.
+_idle: deque[_Idle] = deque()
+
+
+def _sent(client: redis.Redis, command: tuple[Any, ...]) -> Any:
+    """A connection on which ``command`` is on its way, and nothing else."""
+    connection = _connection(client)
     try:
-        yield
-    except redis.TimeoutError as error:
-        _mark_down(error)
-    except _errors():
-        pass
-
-
-#: Questions whose answers nobody waits for, oldest first; connections on which nothing is asked.
-_unheard: deque[_Question] = deque()
-_idle: deque[Any] = deque()
-
-
-def _ask(script: str, keys: list[str], args: list[Any]) -> _Question | None:
-    """None where Redis cannot be asked."""
-    client = _available()
-    if client is None:
-        return None
-    with suppress(IndexError):
-        _unheard.popleft().answer()
-    return _Question(_connection(client), ("EVAL", script, len(keys), *keys, *args))
+        connection.send_command(*command)
+    except BaseException:
+        connection.disconnect()
+        raise
+    return connection
 
 
 def _connection(client: redis.Redis) -> Any:
     """A connection on which no answer is outstanding."""
     try:
-        connection = _idle.pop()
+        connection, owed = _idle.popleft()
     except IndexError:
-        return client.connection_pool.make_connection()
-    closed = True
-    with _noted_timeouts():
-        closed = connection.can_read()
-    if closed:
-        # By Redis or something on the way; sending connects anew.
-        connection.disconnect()
+        pool = client.connection_pool
+        return pool.connection_class(**pool.connection_kwargs)
+    usable = False
+    try:
+        if owed and connection.can_read(_OVERDUE):
+            connection.read_response()
+            owed = False
+        # Data that nobody asked for: it is the end, by Redis or something on the way.
+        usable = not owed and not connection.can_read()
+    except _errors():
+        pass
+    finally:
+        if not usable:
+            # Sending connects anew.
+            connection.disconnect()
     return connection
 
 
@@ -297,10 +307,8 @@ def reset() -> None:
     """Forget connections and what is known of Redis' health."""
     _health.down_until = 0.0
     _client.cache_clear()
-    while _unheard:
-        _unheard.popleft().forget()
     while _idle:
-        _idle.pop().disconnect()
+        _idle.popleft().connection.disconnect()
 
 
 on_change(reset)

@@ -108,16 +108,16 @@ class Found(NamedTuple):
 
 
 @sensitive_variables()
-def find(key: str, *, in_redis: bool = True) -> Found | None:
+def find(key: str, lock: locks.Lock | None = None) -> Found | None:
     """What is kept for the row named ``key``.
 
     Arguments:
-        in_redis: False where Redis has just said that it has nothing.
+        lock: the row's, whose answer says what Redis keeps; without one Redis is asked.
 
     Raises:
         DecryptionError: the key that it was encrypted with is not configured.
     """
-    fetched = locks.kept(key) if in_redis else None
+    fetched = locks.kept(key) if lock is None else lock.kept
     found: dict[bytes, Kept] = {}
     # Another process may have saved and forgotten what this one's memory still has.
     for entry in (fetched, _read_file(key), _memory.get(key)):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -22,7 +23,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from ..exceptions import OAuthTokenError
 from ..models import OAuthToken
@@ -42,7 +43,8 @@ class Refused(Exception):
     """It was not done; the message says why, for the operator."""
 
 
-class Action(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Action:
     """One thing that an operator can do.
 
     Arguments:
@@ -52,8 +54,7 @@ class Action(NamedTuple):
             Refused.
         done, failed: the outcome in words; ``token`` is the row's name, ``reason`` why not.
         offered: whether it makes sense for a row as ``reader.without_secrets()`` reads it.
-        question, consequence, confirm: of the page that asks first; without them nothing does. The
-            question is about so many tokens.
+        question, consequence, confirm: of the page that asks first; without them nothing does.
     """
 
     name: str
@@ -63,15 +64,10 @@ class Action(NamedTuple):
     done: Any
     failed: Any
     offered: Callable[[Any], bool]
-    question: Callable[[int], str] | None = None
+    question: Any = ""
     consequence: Any = ""
     confirm: Any = ""
     takes_away: bool = False
-
-    @property
-    def asks(self) -> bool:
-        """Whether a page asks first."""
-        return self.question is not None
 
 
 def _refresh(request: HttpRequest, row: OAuthToken) -> dict[str, Any]:
@@ -145,8 +141,8 @@ ACTIONS = (
         done=gettext_lazy("%(token)s: the user is asked by e-mail to connect again."),
         failed=gettext_lazy("%(token)s: %(reason)s."),
         offered=_not_leaving,
-        question=lambda number: ngettext(
-            "Ask this user to connect again?", "Ask these users to connect again?", number
+        question=ngettext_lazy(
+            "Ask this user to connect again?", "Ask these users to connect again?"
         ),
         consequence=gettext_lazy(
             "The user gets an e-mail with a link that leads to connecting again. The token stays "
@@ -162,10 +158,8 @@ ACTIONS = (
         done=gettext_lazy("%(token)s was marked: the user has to connect again."),
         failed=gettext_lazy("%(token)s was not marked: %(reason)s."),
         offered=_in_use,
-        question=lambda number: ngettext(
-            "Mark this token for re-authentication?",
-            "Mark these tokens for re-authentication?",
-            number,
+        question=ngettext_lazy(
+            "Mark this token for re-authentication?", "Mark these tokens for re-authentication?"
         ),
         consequence=gettext_lazy(
             "What is marked is out of use at once, and the user has to connect again. The provider "
@@ -182,7 +176,7 @@ ACTIONS = (
         done=gettext_lazy("%(token)s was revoked."),
         failed=gettext_lazy("%(token)s was not revoked: %(reason)s."),
         offered=_not_leaving,
-        question=lambda number: ngettext("Revoke this token?", "Revoke these tokens?", number),
+        question=ngettext_lazy("Revoke this token?", "Revoke these tokens?"),
         consequence=gettext_lazy(
             "The provider is told to end the grant, and the user has to connect again. This cannot "
             "be undone."
@@ -264,7 +258,7 @@ class TokenActions(TokenAdmin):
         if row is None:
             raise Http404
         if request.method != "POST":
-            if not action.asks:
+            if not action.question:
                 return HttpResponseNotAllowed(["POST"])
             page = self.address("oauthtoken_change", row.pk)
             return self._confirmation(request, action, [row], page)
@@ -281,7 +275,7 @@ class TokenActions(TokenAdmin):
             text = _("Select at most %(number)d tokens at once.") % {"number": MAX_SELECTED}
             self.message_user(request, text, messages.ERROR)
             return None
-        if action.asks and "confirmed" not in request.POST:
+        if action.question and "confirmed" not in request.POST:
             return self._confirmation(request, action, list(rows), request.get_full_path())
         self._act(request, action, list(rows))
         return None
@@ -312,7 +306,7 @@ class TokenActions(TokenAdmin):
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": action.question(len(rows)) if action.question else action.label,
+            "title": action.question % len(rows),
             "opts": self.opts,
             "media": self.media,
             "action": action,

@@ -193,17 +193,18 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
         try:
             if not row.was_just_read:
                 row.reload()
-            # Where nothing has to be weighed the claim is made while Redis still answers: it is
-            # what decides, and waiting for both, one after the other, cost 0.15 x a bare POST.
-            at_once = _is_simply_due(row, need)
-            if at_once:
-                if _attempt(row, need, attempt_id, lock):
-                    return
-            elif lock.holder is None and (
-                _settled(row, need, lock.kept) or _attempt(row, need, attempt_id, None)
-            ):
+            if _is_simply_due(row, need):
+                # The claim is made while Redis still answers: it is what decides, and waiting for
+                # both, one after the other, cost 0.15 x a bare POST.
+                done = _attempt_or_restore(row, need, attempt_id, lock)
+            else:
+                done = lock.holder is None and (
+                    _settled(row, need, lock) or _attempt(row, need, attempt_id)
+                )
+            if done:
                 return
-            holder = lock.holder or row.attempt_id
+            # Who has the claim is who will end it; the lock may be one that nobody gave back.
+            holder = row.attempt_id if row.has_live_claim else lock.holder or row.attempt_id
         finally:
             lock.release()
         if need.served_by(row):
@@ -230,10 +231,10 @@ def _is_simply_due(row: Row, need: Need) -> bool:
     return row.is_untroubled and not need.met_by(row) and not rescue.is_kept_here(row.key)
 
 
-def _settled(row: Row, need: Need, kept: bool | None = None, *, waited: bool = False) -> bool:
+def _settled(row: Row, need: Need, lock: locks.Lock | None = None, *, waited: bool = False) -> bool:
     """Whether the row as just read answers the caller; raises where no refresh can help."""
     # Not only where a claim says so: a database that failed over may have forgotten it.
-    if not need.met_by(row) and _restore(row, kept):
+    if not need.met_by(row) and _restore(row, lock):
         row.reload()
     _refuse_if_ended(row)
     if need.met_by(row):
@@ -261,9 +262,9 @@ def _refuse_if_ended(row: Row) -> None:
         raise reauthentication_required(row)
 
 
-def _restore(row: Row, kept_in_redis: bool | None) -> bool:
+def _restore(row: Row, lock: locks.Lock | None) -> bool:
     """Save a token set that an earlier attempt could not save. Before any further request."""
-    found = rescue.find(row.key, in_redis=kept_in_redis is not False)
+    found = rescue.find(row.key, lock)
     if found is None:
         return False
     row.save_rescued(found.kept)
@@ -271,7 +272,18 @@ def _restore(row: Row, kept_in_redis: bool | None) -> bool:
     return True
 
 
-def _attempt(row: Row, need: Need, attempt_id: str, unread: locks.Lock | None) -> bool:
+def _attempt_or_restore(row: Row, need: Need, attempt_id: str, lock: locks.Lock) -> bool:
+    """As :func:`_attempt`, with a lock whose answer has not been looked at."""
+    try:
+        return _attempt(row, need, attempt_id, lock)
+    except OAuthTokenError:
+        # What is kept helps also where there is nothing to send, or nobody to send it to.
+        if lock.kept is not None and _settled(row, need, lock):
+            return True
+        raise
+
+
+def _attempt(row: Row, need: Need, attempt_id: str, unread: locks.Lock | None = None) -> bool:
     """Refresh under a claim, if that is possible and wise. False where somebody else holds it.
 
     Arguments:
@@ -300,14 +312,25 @@ def _attempt(row: Row, need: Need, attempt_id: str, unread: locks.Lock | None) -
     if not claimed:
         row.reload()
         return False
-    if unread is not None and unread.kept:
-        # So there is something to weigh.
-        row.release_claim(0.0, keep=False)
-        return _settled(row, need, kept=True)
+    if unread is not None and _is_something_kept(row, unread):
+        return _settled(row, need, unread)
     Attempt(row, need, provider, lease_ends, unknown).run()
     # The user may have disconnected meanwhile.
     _refuse_if_ended(row)
     return True
+
+
+def _is_something_kept(row: Row, lock: locks.Lock) -> bool:
+    """Look at the lock's answer at last; where there is something to weigh, give up the claim."""
+    kept = True
+    try:
+        kept = lock.kept is not None
+    finally:
+        # Also where a time limit strikes: nothing was sent. It leaves a time to retry at, so that
+        # the next round weighs before it claims, should reading what is kept fail.
+        if kept:
+            row.release_claim(0.0, keep=False)
+    return kept
 
 
 def _must_be_possible(row: Row, need: Need) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import AbstractUser
-from django.core.management import call_command
 from django.db import OperationalError, connection
 
 from oauth_tokens import OAuthToken, exceptions, locks, rescue, signals
-from oauth_tokens.conf import get_settings
-from oauth_tokens.encryption import generate_key
 from oauth_tokens.refresh import attempt, protocol
 from oauth_tokens.refresh.row import Need
 from tests.integration.test_concurrency import in_threads
@@ -270,62 +267,6 @@ def test_schemas_of_one_database_have_locks_of_their_own(
     assert token.key == key
 
 
-def test_what_is_kept_under_a_missing_key_is_not_passed_over(
-    user: AbstractUser,
-    token: OAuthToken,
-    provider: Provider,
-    configure: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """To go on with the old refresh token would end the grant."""
-    age(token, EXPIRED)
-    old, new = get_settings().ENCRYPTION_KEYS, generate_key()
-
-    def failing(*args: Any) -> None:
-        raise OperationalError("the database is gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(OAuthToken, "save_refreshed", failing)
-        patch.setattr(attempt, "SAVE_PAUSES", ())
-        rotated = user.oauth_tokens.get_valid("acme").access_token
-    configure(ENCRYPTION_KEYS=[new, *old])
-    call_command("oauth_tokens_rotate_keys", no_progress=True)
-    configure(ENCRYPTION_KEYS=[new])
-    assert user.oauth_tokens.get_valid("acme").access_token == rotated
-    assert (provider.refreshes, provider.replays) == (1, 0)
-
-
-@pytest.mark.parametrize("kept_in", ["redis", "file", "memory"])
-def test_what_is_kept_comes_first_also_where_no_claim_is_left(
-    user: AbstractUser,
-    token: OAuthToken,
-    provider: Provider,
-    configure: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    kept_in: str,
-) -> None:
-    """Row 5, and then a failover to a database that has not seen the claim."""
-    configure(RESCUE_DIR=str(tmp_path) if kept_in == "file" else "")
-    age(token, EXPIRED)
-
-    def failing(*args: Any) -> None:
-        raise OperationalError("the database is gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(OAuthToken, "save_refreshed", failing)
-        patch.setattr(attempt, "SAVE_PAUSES", ())
-        if kept_in != "redis":
-            patch.setattr(locks, "keep", lambda *_: False)
-        rotated = user.oauth_tokens.get_valid("acme").access_token
-    unclaimed = dict.fromkeys(("attempt_id", "attempt_started_at", "attempt_expires_at"))
-    assert OAuthToken.objects.filter(attempt_id__isnull=False).update(**unclaimed) == 1
-    assert user.oauth_tokens.get_valid("acme").access_token == rotated
-    row = OAuthToken.objects.get()
-    assert (row.version, row.attempt_id, row.retry_at) == (2, None, None)
-    assert (provider.refreshes, provider.replays) == (1, 0)
-
-
 def test_a_lock_that_nobody_gives_back_holds_nobody_up(
     user: AbstractUser, token: OAuthToken, provider: Provider
 ) -> None:
@@ -335,3 +276,47 @@ def test_a_lock_that_nobody_gives_back_holds_nobody_up(
     assert user.oauth_tokens.get_valid("acme").refresh().version == 3
     assert provider.refreshes == 2
     assert locks.Lock(token.key, "another", 60).holder == "lost"
+
+
+def test_an_interrupt_before_anything_was_sent_leaves_no_claim(
+    user: AbstractUser, token: OAuthToken, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a time limit that strikes while Redis is slow to answer."""
+    age(token, EXPIRED)
+
+    def interrupt(*_: object) -> None:
+        assert OAuthToken.objects.get().attempt_id
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(locks.Lock, "kept", property(interrupt))
+        with pytest.raises(KeyboardInterrupt):
+            user.oauth_tokens.get_valid("acme")
+    assert OAuthToken.objects.get().attempt_id is None
+    assert user.oauth_tokens.get_valid("acme").version == 2
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+def test_who_waits_is_woken_by_who_has_the_claim_whoever_left_the_lock(
+    token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    assert locks.Lock(token.key, "killed", 60).holder is None
+    provider.configure(latency=0.4)
+    ended: dict[str, float] = {}
+
+    def refresh(name: str) -> None:
+        row = OAuthToken.objects.get()
+        # As in processes of their own, which share no flight.
+        protocol._refresh_or_wait(row, Need("lazy", min_ttl=row.leeway), time.monotonic() + 5)
+        ended[name] = time.monotonic()
+        connection.close()
+
+    threads = [threading.Thread(target=refresh, args=(name,)) for name in ("one", "two")]
+    threads[0].start()
+    wait_until(lambda: OAuthToken.objects.get().attempt_id)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert provider.refreshes == 1
+    assert abs(ended["two"] - ended["one"]) < 0.3

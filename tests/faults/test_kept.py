@@ -1,0 +1,116 @@
+"""A token set that the database would not take is restored before anything else is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AbstractUser
+from django.core.management import call_command
+from django.db import OperationalError
+
+from oauth_tokens import OAuthToken, locks, rescue, transport
+from oauth_tokens.conf import get_settings
+from oauth_tokens.encryption import generate_key
+from oauth_tokens.providers.registry import resolve_provider
+from oauth_tokens.refresh import attempt
+from tests.support.provider import Provider
+from tests.support.rows import EXPIRED, age
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_what_is_kept_under_a_missing_key_is_not_passed_over(
+    user: AbstractUser,
+    token: OAuthToken,
+    provider: Provider,
+    configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To go on with the old refresh token would end the grant."""
+    age(token, EXPIRED)
+    old, new = get_settings().ENCRYPTION_KEYS, generate_key()
+
+    def failing(*args: Any) -> None:
+        raise OperationalError("the database is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthToken, "save_refreshed", failing)
+        patch.setattr(attempt, "SAVE_PAUSES", ())
+        rotated = user.oauth_tokens.get_valid("acme").access_token
+    configure(ENCRYPTION_KEYS=[new, *old])
+    call_command("oauth_tokens_rotate_keys", no_progress=True)
+    configure(ENCRYPTION_KEYS=[new])
+    assert user.oauth_tokens.get_valid("acme").access_token == rotated
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+@pytest.mark.parametrize("kept_in", ["redis", "file", "memory"])
+def test_what_is_kept_comes_first_also_where_no_claim_is_left(
+    user: AbstractUser,
+    token: OAuthToken,
+    provider: Provider,
+    configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kept_in: str,
+) -> None:
+    """Row 5, and then a failover to a database that has not seen the claim."""
+    configure(RESCUE_DIR=str(tmp_path) if kept_in == "file" else "")
+    age(token, EXPIRED)
+
+    def failing(*args: Any) -> None:
+        raise OperationalError("the database is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthToken, "save_refreshed", failing)
+        patch.setattr(attempt, "SAVE_PAUSES", ())
+        if kept_in != "redis":
+            patch.setattr(locks, "keep", lambda *_: False)
+        rotated = user.oauth_tokens.get_valid("acme").access_token
+    unclaimed = dict.fromkeys(("attempt_id", "attempt_started_at", "attempt_expires_at"))
+    assert OAuthToken.objects.filter(attempt_id__isnull=False).update(**unclaimed) == 1
+    assert user.oauth_tokens.get_valid("acme").access_token == rotated
+    row = OAuthToken.objects.get()
+    assert (row.version, row.attempt_id, row.retry_at) == (2, None, None)
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+def answered_elsewhere(row: OAuthToken, provider: Provider) -> str:
+    """Another process has rotated the refresh token, and could save the answer in Redis alone; the
+    database has forgotten its claim. Returns the new access token."""
+    description = resolve_provider("acme", client_id=row.client_id)
+    request = description.refresh_request(refresh_token=row.refresh_token or "")
+    token_set = description.classify(transport.send(request, timeout=5)).token_set
+    assert token_set is not None
+    kept = rescue.Kept(
+        token_set=token_set,
+        provider="acme",
+        client_id=row.client_id,
+        version=row.version,
+        grant_id=str(row.grant_id),
+        sent_at=row.now(),
+    )
+    assert rescue.keep(row.key, kept)
+    return token_set.access_token
+
+
+def test_what_is_kept_is_restored_also_where_the_provider_may_not_be_asked(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    access_token = answered_elsewhere(OAuthToken.objects.get(), provider)
+    token.circuit.failed("invalid_client", operator=True)
+    assert user.oauth_tokens.get_valid("acme").access_token == access_token
+    assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+def test_what_is_kept_and_cannot_be_read_keeps_nobody_waiting(
+    user: AbstractUser, token: OAuthToken, provider: Provider
+) -> None:
+    age(token, EXPIRED)
+    assert locks.keep(token.key, b"garbage", 60)
+    assert user.oauth_tokens.get_valid("acme").version == 2
+    assert (provider.refreshes, provider.replays) == (1, 0)
