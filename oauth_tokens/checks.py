@@ -9,6 +9,7 @@ from django.conf import settings as django_settings
 from django.core import checks
 from django.utils.module_loading import import_string
 
+from . import conf
 from .exceptions import connect_url
 from .providers.registry import all_provider_problems
 
@@ -36,14 +37,13 @@ def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def check_redis(**kwargs: Any) -> Sequence[checks.CheckMessage]:
     """W001: correct without Redis, but waiting then means polling the database."""
-    from .options import NAME
-
-    raw = getattr(django_settings, NAME, None)
-    if not isinstance(raw, dict) or raw.get("REDIS_URL"):
+    raw = conf.raw()
+    if not raw or raw.get("REDIS_URL"):
         return []
     return [
         checks.Warning(
-            f"{NAME}['REDIS_URL'] is not set: callers who wait for each other poll the database.",
+            "OAUTH_TOKENS['REDIS_URL'] is not set: callers who wait for each other poll the "
+            "database.",
             hint=(
                 "Set REDIS_URL to the address of a Redis or Valkey server, or put "
                 "'oauth_tokens.W001' into SILENCED_SYSTEM_CHECKS if polling is fine."
@@ -85,10 +85,7 @@ def check_pages(**kwargs: Any) -> Sequence[checks.CheckMessage]:
 
 def check_notices(**kwargs: Any) -> Sequence[checks.CheckMessage]:
     """E023 and W004: e-mails to users that could not be written."""
-    from .options import NAME
-
-    raw = getattr(django_settings, NAME, None)
-    values = raw if isinstance(raw, dict) else {}
+    values = conf.raw()
     found: list[checks.CheckMessage] = []
     if hook := values.get("NOTIFY_LANGUAGE"):
         try:
@@ -96,7 +93,7 @@ def check_notices(**kwargs: Any) -> Sequence[checks.CheckMessage]:
         except ImportError as error:
             found.append(
                 checks.Error(
-                    f"{NAME}['NOTIFY_LANGUAGE'] cannot be imported: {error}.",
+                    f"OAUTH_TOKENS['NOTIFY_LANGUAGE'] cannot be imported: {error}.",
                     hint="Give the dotted path of a callable that takes a user, or leave it out.",
                     id="oauth_tokens.E023",
                 )

@@ -6,7 +6,7 @@ Nothing is read at import time. :func:`get_settings` reads on first use and agai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,14 @@ def get_settings() -> Settings:
     for problem in settings_problems():
         raise ImproperlyConfigured(f"{problem.message} {problem.hint} ({problem.id})")
     return Settings(**getattr(django_settings, NAME))
+
+
+def raw() -> Mapping[str, Any]:
+    """The setting as it is written, mistakes included; empty where it is no dict."""
+    from .options import NAME
+
+    value = getattr(django_settings, NAME, None)
+    return value if isinstance(value, Mapping) else {}
 
 
 _resets: list[Callable[[], object]] = [get_settings.cache_clear]

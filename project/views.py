@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from oauth_tokens.exceptions import OAuthTokenError
 from oauth_tokens.models import OAuthToken, TokenEvent
-from oauth_tokens.words import REASONS, code_in_words
+from oauth_tokens.words import code_in_words, reason_in_words
 
 PROVIDER = "acme"
 EVENTS_SHOWN = 8
@@ -47,7 +47,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         context["profile"] = fetch_profile(request.user)
     except OAuthTokenError as error:
         context["error"] = error
-        context["reason"] = REASONS.get(error.code, error.code)
+        context["reason"] = reason_in_words(error.code) or error.code
     except requests.RequestException:
         context["api_down"] = True
     return render(request, "dashboard.html", context | _history(request.user))

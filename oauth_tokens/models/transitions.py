@@ -42,7 +42,7 @@ logger = logging.getLogger("oauth_tokens")
 
 
 class Transitions(StoredTokenSet):
-    """Implements :class:`oauth_tokens.refresh.Row` for :class:`OAuthToken`."""
+    """Implements :class:`oauth_tokens.refresh.row.Row` for :class:`OAuthToken`."""
 
     _notices: list[Callable[[], object]]
     #: The claim that this instance took.

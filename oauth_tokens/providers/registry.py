@@ -10,8 +10,6 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings as django_settings
-
 from .. import conf
 from ..exceptions import ProviderMisconfigured
 
@@ -93,11 +91,9 @@ def provider_names() -> list[str]:
 
 def all_provider_problems() -> Iterator[Problem]:
     """The mistakes in the descriptions of all providers."""
-    from ..options import NAME
     from .checking import provider_problems
 
-    raw = getattr(django_settings, NAME, None)
-    providers = raw.get("PROVIDERS", {}) if isinstance(raw, Mapping) else {}
+    providers = conf.raw().get("PROVIDERS", {})
     if isinstance(providers, Mapping):
         for name, description in providers.items():
             yield from provider_problems(name, description)
