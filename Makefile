@@ -16,8 +16,6 @@ pytest := $(bin)/python -m pytest -n $(WORKERS)
 not_about_the_database := $(addprefix --ignore tests/,faults e2e docs) \
 	$(addprefix --ignore-glob=tests/integration/test_,clients_* contrib_* bearer* transport*)
 
-export ONCE PORT AUTH_PORT REDIS_PORT DATABASE_URL REDIS_URL
-
 .PHONY: help demo test test-all lint format bench docs messages requirements clean
 
 help: ## list the targets

@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 def collector_at_rest() -> Iterator[None]:
     """Within it, Python looks for no garbage.
 
-    What modules are made of stays. Looking for garbage among it, and with it among all that Django
-    is made of, was 14 of the 24 ms by which this app made ``django.setup()`` longer.
+    What modules are made of stays, so there is none. A pass over all that Django is made of fell in
+    between, and was 14 of the 24 ms that this app added to ``django.setup()``; it comes when it
+    would without the app, some 2,000 objects later.
     """
     worked = gc.isenabled()
     gc.disable()

@@ -31,8 +31,6 @@ DOWN_FOR = 5.0
 #: Seconds of one blocking read, below the socket timeout.
 _SLICE = 0.8
 _SOCKET_TIMEOUT = 1.0
-#: Seconds after which an answer that nobody waits for counts as lost with its connection.
-_OVERDUE = 0.05
 #: Milliseconds for which a late waiter can still see that an attempt ended.
 _DONE_FOR = 60_000
 #: The set of all names under which something is or was kept.
@@ -65,8 +63,8 @@ _health = _Health()
 class Lock:
     """The lock ``name``, asked for on behalf of ``attempt_id``.
 
-    Asking does not wait for the answer, and giving back for none at all: waiting for both made a
-    refresh longer by 0.4 x a bare POST.
+    Asking does not wait for the answer, and giving back for none at all: two round trips less to
+    wait for in each refresh.
 
     Arguments:
         lease: seconds after which the lock goes by itself.
@@ -105,12 +103,12 @@ class Lock:
         return self._said
 
     def release(self) -> None:
-        """Give the lock back if it is still ours, and wake all who wait for this attempt."""
-        # On another connection this could overtake the question.
-        _ = self._answer
+        """Give the lock back where it is held, and wake all who wait for this attempt."""
+        if self.holder is not None:
+            return
         command = _command(_RELEASE, self._keys, [self._attempt_id, _DONE_FOR])
-        # Whoever uses the connection next reads the answer.
-        _do(lambda client: _idle.append(_Idle(_sent(client, command), owed=True)))
+        # Redis answered this lock: what others have met since is no reason to leave it behind.
+        _do(lambda client: _tell(client, command), even_if_down=self._said is not None)
 
 
 def wait(name: str, attempt_id: str, timeout: float) -> bool | None:
@@ -181,12 +179,30 @@ def _command(script: str, keys: list[str], args: list[Any]) -> tuple[Any, ...]:
     return ("EVAL", script, len(keys), *keys, *args)
 
 
+class _Idle(NamedTuple):
+    """A connection that nobody uses.
+
+    Arguments:
+        owed: how many answers are to come on it that nobody waits for.
+        since: when (monotonic) the last of them was asked for.
+    """
+
+    connection: Any
+    owed: int = 0
+    since: float = 0.0
+
+
+#: The connections of questions, beside the client's own: as many as threads ask at a time. The last
+#: one is that on which Redis was heard last.
+_idle: deque[_Idle] = deque()
+
+
 class _Question:
     """A command that Redis was sent, and whose answer is read once, when somebody wants it."""
 
     def __init__(self, client: redis.Redis, command: tuple[Any, ...]) -> None:
         self._command = command
-        self._connection = _sent(client, command)
+        self._connection, self._owed = _sent(client, command)
 
     def answer(self) -> Any:
         """None where Redis cannot be asked. What was lost with its connection is sent once more on
@@ -194,6 +210,8 @@ class _Question:
         connection, read = self._connection, False
         try:
             try:
+                for _ in range(self._owed):
+                    connection.read_response()
                 answer = connection.read_response()
             except _errors():
                 connection.disconnect()
@@ -205,59 +223,53 @@ class _Question:
             _mark_down(error)
             return None
         finally:
-            if not read:
+            if read:
+                _idle.append(_Idle(connection))
+            else:
                 # The answer may still come, and is for nobody else.
                 connection.disconnect()
-            _idle.append(_Idle(connection, owed=False))
 
 
-class _Idle(NamedTuple):
-    """A connection that nobody uses; ``owed`` where an answer is to come that nobody waits for."""
-
-    connection: Any
-    owed: bool
-
-
-#: The connections of questions, beside the client's own: as many as threads ask at a time.
-_idle: deque[_Idle] = deque()
+def _tell(client: redis.Redis, command: tuple[Any, ...]) -> None:
+    """Send ``command`` and go on: who asks on that connection next passes over the answer."""
+    connection, owed = _sent(client, command)
+    _idle.appendleft(_Idle(connection, owed + 1, time.monotonic()))
 
 
-def _sent(client: redis.Redis, command: tuple[Any, ...]) -> Any:
-    """A connection on which ``command`` is on its way, and nothing else."""
-    connection = _connection(client)
+def _sent(client: redis.Redis, command: tuple[Any, ...]) -> tuple[Any, int]:
+    """A connection on which ``command`` is on its way, and how many answers come before its own."""
+    connection, owed = _connection(client)
     try:
         connection.send_command(*command)
     except BaseException:
         connection.disconnect()
         raise
-    return connection
+    return connection, owed
 
 
-def _connection(client: redis.Redis) -> Any:
-    """A connection on which no answer is outstanding."""
+def _connection(client: redis.Redis) -> tuple[Any, int]:
+    """A connection to use, and how many answers are to come on it that nobody waits for."""
     try:
-        connection, owed = _idle.popleft()
+        connection, owed, since = _idle.pop()
     except IndexError:
         pool = client.connection_pool
-        return pool.connection_class(**pool.connection_kwargs)
-    usable = False
+        return pool.connection_class(**pool.connection_kwargs), 0
+    lost = True
     try:
-        if owed and connection.can_read(_OVERDUE):
-            connection.read_response()
-            owed = False
-        # Data that nobody asked for: it is the end, by Redis or something on the way.
-        usable = not owed and not connection.can_read()
+        heard = connection.can_read()
+        # What comes though nothing is owed is the end, by Redis or something on the way.
+        lost = not heard and time.monotonic() - since > _SOCKET_TIMEOUT if owed else heard
     except _errors():
         pass
     finally:
-        if not usable:
+        if lost:
             # Sending connects anew.
             connection.disconnect()
-    return connection
+    return connection, 0 if lost else owed
 
 
-def _do(command: Any) -> Any:
-    client = _available()
+def _do(command: Any, *, even_if_down: bool = False) -> Any:
+    client = _client() if even_if_down else _available()
     if client is None:
         return None
     try:
@@ -294,13 +306,17 @@ def _client() -> redis.Redis | None:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    return redis.Redis.from_url(
+    client = redis.Redis.from_url(
         url,
         socket_timeout=_SOCKET_TIMEOUT,
         socket_connect_timeout=_SOCKET_TIMEOUT / 2,
         # One more try on a fresh connection, for pooled ones that a restart has cut.
         retry=Retry(NoBackoff(), 1),
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
     )
+    # Whatever the address says: ciphertext is no text.
+    client.connection_pool.connection_kwargs["decode_responses"] = False
+    return client
 
 
 def reset() -> None:

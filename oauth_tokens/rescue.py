@@ -95,11 +95,6 @@ def _plain(value: Any) -> object:
     return value.isoformat() if isinstance(value, datetime) else sorted(value)
 
 
-def is_kept_here(key: str) -> bool:
-    """Whether this process or its disk keeps something for the row named ``key``."""
-    return key in _memory or _read_file(key) is not None
-
-
 class Found(NamedTuple):
     """The newest of what is kept for a row, and all entries that were looked at."""
 

@@ -19,7 +19,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -269,7 +269,7 @@ def _with_deadline(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
 def _parts(url: str) -> tuple[str, str]:
     """Origin and request target (RFC 9112 section 3.2.1)."""
     scheme, netloc, path, query, _ = urlsplit(url)
-    return f"{scheme}://{netloc}", urlunsplit(("", "", path or "/", query, ""))
+    return f"{scheme}://{netloc}", (path or "/") + (f"?{query}" if query else "")
 
 
 @lru_cache(maxsize=256)

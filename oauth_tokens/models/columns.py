@@ -250,13 +250,6 @@ class StoredTokenSet(models.Model):
         return max(0.0, (self.retry_at - self.now()).total_seconds())
 
     @property
-    def is_untroubled(self) -> bool:
-        """Whether it can be refreshed, and no earlier attempt has left anything behind."""
-        left_behind = self.attempt_id is not None or self.retry_at is not None
-        active = self.status == self.Status.ACTIVE
-        return active and not left_behind and not self.is_refresh_token_expired
-
-    @property
     def has_live_claim(self) -> bool:
         """Whether an attempt is under way."""
         ends = self.attempt_expires_at

@@ -106,6 +106,9 @@ def _base64(text: str) -> str:
 
 def is_secure_url(url: str) -> bool:
     """https, or http on loopback (RFC 8252 section 7.3 reasons the same)."""
+    if "\\" in url:
+        # Where the host ends is then a matter of opinion, and urllib3 has another than urlsplit.
+        return False
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

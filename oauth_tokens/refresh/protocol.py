@@ -193,18 +193,11 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
         try:
             if not row.was_just_read:
                 row.reload()
-            if _is_simply_due(row, need):
-                # The claim is made while Redis still answers: it is what decides, and waiting for
-                # both, one after the other, cost 0.15 x a bare POST.
-                done = _attempt_or_restore(row, need, attempt_id, lock)
-            else:
-                done = lock.holder is None and (
-                    _settled(row, need, lock) or _attempt(row, need, attempt_id)
-                )
-            if done:
-                return
-            # Who has the claim is who will end it; the lock may be one that nobody gave back.
-            holder = row.attempt_id if row.has_live_claim else lock.holder or row.attempt_id
+            holder = lock.holder
+            if holder is None:
+                if _settled(row, need, lock) or _attempt(row, need, attempt_id):
+                    return
+                holder = row.attempt_id
         finally:
             lock.release()
         if need.served_by(row):
@@ -224,11 +217,6 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
         row.reload()
         if _settled(row, need):
             return
-
-
-def _is_simply_due(row: Row, need: Need) -> bool:
-    """Whether the row as just read says all there is to say: refresh it."""
-    return row.is_untroubled and not need.met_by(row) and not rescue.is_kept_here(row.key)
 
 
 def _settled(row: Row, need: Need, lock: locks.Lock | None = None, *, waited: bool = False) -> bool:
@@ -272,23 +260,8 @@ def _restore(row: Row, lock: locks.Lock | None) -> bool:
     return True
 
 
-def _attempt_or_restore(row: Row, need: Need, attempt_id: str, lock: locks.Lock) -> bool:
-    """As :func:`_attempt`, with a lock whose answer has not been looked at."""
-    try:
-        return _attempt(row, need, attempt_id, lock)
-    except OAuthTokenError:
-        # What is kept helps also where there is nothing to send, or nobody to send it to.
-        if lock.kept is not None and _settled(row, need, lock):
-            return True
-        raise
-
-
-def _attempt(row: Row, need: Need, attempt_id: str, unread: locks.Lock | None = None) -> bool:
-    """Refresh under a claim, if that is possible and wise. False where somebody else holds it.
-
-    Arguments:
-        unread: the lock, where nobody has looked at its answer yet.
-    """
+def _attempt(row: Row, need: Need, attempt_id: str) -> bool:
+    """Refresh under a claim, if that is possible and wise. False where somebody else holds it."""
     if row.has_live_claim:
         return False
     # Before there is a claim, which an import that fails would leave behind.
@@ -312,25 +285,10 @@ def _attempt(row: Row, need: Need, attempt_id: str, unread: locks.Lock | None = 
     if not claimed:
         row.reload()
         return False
-    if unread is not None and _is_something_kept(row, unread):
-        return _settled(row, need, unread)
     Attempt(row, need, provider, lease_ends, unknown).run()
     # The user may have disconnected meanwhile.
     _refuse_if_ended(row)
     return True
-
-
-def _is_something_kept(row: Row, lock: locks.Lock) -> bool:
-    """Look at the lock's answer at last; where there is something to weigh, give up the claim."""
-    kept = True
-    try:
-        kept = lock.kept is not None
-    finally:
-        # Also where a time limit strikes: nothing was sent. It leaves a time to retry at, so that
-        # the next round weighs before it claims, should reading what is kept fail.
-        if kept:
-            row.release_claim(0.0, keep=False)
-    return kept
 
 
 def _must_be_possible(row: Row, need: Need) -> None:

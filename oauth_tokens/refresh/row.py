@@ -79,10 +79,6 @@ class Row(Protocol):
         """Seconds for which a transient failure is still backing off; 0 where none is."""
 
     @property
-    def is_untroubled(self) -> bool:
-        """Whether it can be refreshed, and no earlier attempt has left anything behind."""
-
-    @property
     def has_lapsed_claim(self) -> bool: ...
     @property
     def has_live_claim(self) -> bool: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,15 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AbstractUser
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from oauth_tokens import OAuthToken, locks, rescue, transport
 from oauth_tokens.conf import get_settings
 from oauth_tokens.encryption import generate_key
 from oauth_tokens.providers.registry import resolve_provider
-from oauth_tokens.refresh import attempt
+from oauth_tokens.refresh import attempt, protocol
+from oauth_tokens.refresh.row import Need
+from tests.support.processes import wait_until
 from tests.support.provider import Provider
 from tests.support.rows import EXPIRED, age
 
@@ -114,3 +118,38 @@ def test_what_is_kept_and_cannot_be_read_keeps_nobody_waiting(
     assert locks.keep(token.key, b"garbage", 60)
     assert user.oauth_tokens.get_valid("acme").version == 2
     assert (provider.refreshes, provider.replays) == (1, 0)
+
+
+def test_who_holds_the_lock_may_have_an_answer_though_no_claim_says_so(
+    token: OAuthToken, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tries to save, while a failover has made the database forget who refreshes."""
+    age(token, EXPIRED)
+    save = OAuthToken.save_refreshed
+    found: dict[str, str] = {}
+
+    def failing(row: OAuthToken, *args: Any) -> bool:
+        if threading.current_thread().name == "first":
+            raise OperationalError("the database is gone")
+        return save(row, *args)
+
+    def refresh(name: str) -> None:
+        row = OAuthToken.objects.get()
+        # As in processes of their own, which share no flight.
+        protocol._refresh_or_wait(row, Need("lazy", min_ttl=row.leeway), time.monotonic() + 10)
+        found[name] = row.access_token
+        connection.close()
+
+    monkeypatch.setattr(OAuthToken, "save_refreshed", failing)
+    first, second = (
+        threading.Thread(target=refresh, args=(name,), name=name) for name in ("first", "second")
+    )
+    first.start()
+    wait_until(lambda: provider.refreshes)
+    unclaimed = dict.fromkeys(("attempt_id", "attempt_started_at", "attempt_expires_at"))
+    assert OAuthToken.objects.filter(attempt_id__isnull=False).update(**unclaimed) == 1
+    second.start()
+    first.join()
+    second.join()
+    assert (provider.refreshes, provider.replays) == (1, 0)
+    assert found["first"] == found["second"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +13,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import AbstractUser
 from django.db import OperationalError, connection
 
-from oauth_tokens import OAuthToken, exceptions, locks, rescue, signals
+from oauth_tokens import OAuthToken, exceptions, rescue, signals
 from oauth_tokens.refresh import attempt, protocol
 from oauth_tokens.refresh.row import Need
 from tests.integration.test_concurrency import in_threads
@@ -265,58 +264,3 @@ def test_schemas_of_one_database_have_locks_of_their_own(
     assert token.key != key
     monkeypatch.undo()
     assert token.key == key
-
-
-def test_a_lock_that_nobody_gives_back_holds_nobody_up(
-    user: AbstractUser, token: OAuthToken, provider: Provider
-) -> None:
-    """The claim decides; what was to give the lock back may never have reached Redis."""
-    assert locks.Lock(token.key, "lost", 60).holder is None
-    age(token, EXPIRED)
-    assert user.oauth_tokens.get_valid("acme").refresh().version == 3
-    assert provider.refreshes == 2
-    assert locks.Lock(token.key, "another", 60).holder == "lost"
-
-
-def test_an_interrupt_before_anything_was_sent_leaves_no_claim(
-    user: AbstractUser, token: OAuthToken, provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a time limit that strikes while Redis is slow to answer."""
-    age(token, EXPIRED)
-
-    def interrupt(*_: object) -> None:
-        assert OAuthToken.objects.get().attempt_id
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(locks.Lock, "kept", property(interrupt))
-        with pytest.raises(KeyboardInterrupt):
-            user.oauth_tokens.get_valid("acme")
-    assert OAuthToken.objects.get().attempt_id is None
-    assert user.oauth_tokens.get_valid("acme").version == 2
-    assert (provider.refreshes, provider.replays) == (1, 0)
-
-
-def test_who_waits_is_woken_by_who_has_the_claim_whoever_left_the_lock(
-    token: OAuthToken, provider: Provider
-) -> None:
-    age(token, EXPIRED)
-    assert locks.Lock(token.key, "killed", 60).holder is None
-    provider.configure(latency=0.4)
-    ended: dict[str, float] = {}
-
-    def refresh(name: str) -> None:
-        row = OAuthToken.objects.get()
-        # As in processes of their own, which share no flight.
-        protocol._refresh_or_wait(row, Need("lazy", min_ttl=row.leeway), time.monotonic() + 5)
-        ended[name] = time.monotonic()
-        connection.close()
-
-    threads = [threading.Thread(target=refresh, args=(name,)) for name in ("one", "two")]
-    threads[0].start()
-    wait_until(lambda: OAuthToken.objects.get().attempt_id)
-    threads[1].start()
-    for thread in threads:
-        thread.join()
-    assert provider.refreshes == 1
-    assert abs(ended["two"] - ended["one"]) < 0.3
