@@ -154,6 +154,7 @@ def test_a_wake_up_waits_for_nobody_elses(own_valkey: redis.Redis) -> None:
     for lock in held:
         lock.release()
     assert time.monotonic() - start < 0.3
+    assert [idle.owed for idle in locks._idle] == [1, 1, 1]
     assert locks.wait("third", "one", 5)
 
 
