@@ -61,54 +61,40 @@ _health = _Health()
 
 
 class Lock:
-    """The lock ``name``, asked for on behalf of ``attempt_id``.
+    """What came of asking for a lock.
 
-    Asking does not wait for the answer, and giving back for none at all: two round trips less to
-    wait for in each refresh.
+    Attributes:
+        holder: the id of the attempt that holds it; None where that is the one it was asked for
+            on behalf of, or where Redis is not there to be asked.
+        kept: what is kept under the lock's name; None where nothing is, or Redis is not there.
+    """
+
+    def __init__(self, keys: list[str], attempt_id: str, answer: Any) -> None:
+        self._keys, self._attempt_id = keys, attempt_id
+        self._answered = answer is not None
+        self.kept: bytes | None = answer[0] if answer else None
+        holder = answer[1].decode() if answer and len(answer) > 1 else None
+        # A script that was run again after a lost answer finds its own lock.
+        self.holder: str | None = None if holder == attempt_id else holder
+
+    def release(self) -> None:
+        """Give the lock back and wake all who wait for this attempt. Waits for nothing: the answer
+        was 0.1 x a bare POST."""
+        command = _command(_RELEASE, self._keys, [self._attempt_id, _DONE_FOR])
+        # Redis answered this lock: what others have met since is no reason to leave it behind.
+        _do(lambda client: _tell(client, command), even_if_down=self._answered)
+
+
+def acquire(name: str, attempt_id: str, lease: float) -> Lock:
+    """Ask for the lock ``name`` on behalf of ``attempt_id``.
 
     Arguments:
         lease: seconds after which the lock goes by itself.
     """
-
-    def __init__(self, name: str, attempt_id: str, lease: float) -> None:
-        self._attempt_id = attempt_id
-        self._keys = _keys(name, attempt_id)
-        keys = [self._keys[0], _kept_key(name)]
-        command = _command(_ACQUIRE, keys, [attempt_id, int(lease * 1000)])
-        self._said: Any = None
-        self._question: _Question | None = _do(lambda client: _Question(client, command))
-
-    @property
-    def holder(self) -> str | None:
-        """None where the lock is held now, or Redis is not there to be asked; else the id of the
-        attempt that holds it. Waits for the answer."""
-        said = self._answer
-        holder = said[1].decode() if said and len(said) > 1 else None
-        # A script that was run again after a lost answer finds its own lock.
-        return None if holder == self._attempt_id else holder
-
-    @property
-    def kept(self) -> bytes | None:
-        """What is kept under this name; None where nothing is, or Redis cannot be asked. Waits for
-        the answer."""
-        said = self._answer
-        return said[0] if said else None
-
-    @property
-    def _answer(self) -> Any:
-        # Not a cached_property: in Python 3.11 all threads wait for the one that computes its own.
-        question, self._question = self._question, None
-        if question is not None:
-            self._said = question.answer()
-        return self._said
-
-    def release(self) -> None:
-        """Give the lock back where it is held, and wake all who wait for this attempt."""
-        if self.holder is not None:
-            return
-        command = _command(_RELEASE, self._keys, [self._attempt_id, _DONE_FOR])
-        # Redis answered this lock: what others have met since is no reason to leave it behind.
-        _do(lambda client: _tell(client, command), even_if_down=self._said is not None)
+    keys = _keys(name, attempt_id)
+    script_keys = [keys[0], _kept_key(name)]
+    command = _command(_ACQUIRE, script_keys, [attempt_id, int(lease * 1000)])
+    return Lock(keys, attempt_id, _do(lambda client: _ask(client, command)))
 
 
 def wait(name: str, attempt_id: str, timeout: float) -> bool | None:
@@ -192,42 +178,33 @@ class _Idle(NamedTuple):
     since: float = 0.0
 
 
-#: The connections of questions, beside the client's own: as many as threads ask at a time. The last
-#: one is that on which Redis was heard last.
+#: The connections of locks, beside the client's own, which hands out none on which answers are to
+#: come: as many as threads ask at a time. The last is that on which Redis was heard last.
 _idle: deque[_Idle] = deque()
 
 
-class _Question:
-    """A command that Redis was sent, and whose answer is read once, when somebody wants it."""
-
-    def __init__(self, client: redis.Redis, command: tuple[Any, ...]) -> None:
-        self._command = command
-        self._connection, self._owed = _sent(client, command)
-
-    def answer(self) -> Any:
-        """None where Redis cannot be asked. What was lost with its connection is sent once more on
-        a fresh one: each command may run twice."""
-        connection, read = self._connection, False
+def _ask(client: redis.Redis, command: tuple[Any, ...]) -> Any:
+    """What Redis answers. What was lost with its connection is sent once more on a fresh one, so
+    that the command may run twice."""
+    connection, owed = _sent(client, command)
+    heard = False
+    try:
         try:
-            try:
-                for _ in range(self._owed):
-                    connection.read_response()
-                answer = connection.read_response()
-            except _errors():
-                connection.disconnect()
-                connection.send_command(*self._command)
-                answer = connection.read_response()
-            read = True
-            return answer
-        except _errors() as error:
-            _mark_down(error)
-            return None
-        finally:
-            if read:
-                _idle.append(_Idle(connection))
-            else:
-                # The answer may still come, and is for nobody else.
-                connection.disconnect()
+            for _ in range(owed):
+                connection.read_response()
+            answer = connection.read_response()
+        except _errors():
+            connection.disconnect()
+            connection.send_command(*command)
+            answer = connection.read_response()
+        heard = True
+    finally:
+        if heard:
+            _idle.append(_Idle(connection))
+        else:
+            # The answer may still come, and is for nobody else.
+            connection.disconnect()
+    return answer
 
 
 def _tell(client: redis.Redis, command: tuple[Any, ...]) -> None:

@@ -189,17 +189,17 @@ def _refresh_or_wait(row: Row, need: Need, deadline: float) -> None:
     poll, ended = POLL_FIRST, ""
     while True:
         attempt_id = uuid.uuid4().hex
-        lock = locks.Lock(row.key, attempt_id, _lock_lease(row))
-        try:
-            if not row.was_just_read:
-                row.reload()
-            holder = lock.holder
-            if holder is None:
+        lock = locks.acquire(row.key, attempt_id, _lock_lease(row))
+        holder = lock.holder
+        if holder is None:
+            try:
+                if not row.was_just_read:
+                    row.reload()
                 if _settled(row, need, lock) or _attempt(row, need, attempt_id):
                     return
                 holder = row.attempt_id
-        finally:
-            lock.release()
+            finally:
+                lock.release()
         if need.served_by(row):
             return
         remaining = deadline - time.monotonic()

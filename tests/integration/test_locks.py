@@ -36,7 +36,7 @@ def own_valkey(configure: Callable[..., None]) -> Iterator[redis.Redis]:
 
 def test_one_of_many_gets_the_lock_and_the_others_learn_who() -> None:
     with ThreadPoolExecutor(16) as pool:
-        tries = pool.map(lambda n: locks.Lock("row", f"attempt-{n}", 10), range(16))
+        tries = pool.map(lambda n: locks.acquire("row", f"attempt-{n}", 10), range(16))
         answers = [lock.holder for lock in tries]
     assert answers.count(None) == 1
     holder = f"attempt-{answers.index(None)}"
@@ -44,28 +44,28 @@ def test_one_of_many_gets_the_lock_and_the_others_learn_who() -> None:
 
 
 def test_the_lock_has_a_lease(valkey: redis.Redis) -> None:
-    assert locks.Lock("row", "one", 0.1).holder is None
-    assert locks.Lock("row", "two", 0.1).holder == "one"
+    assert locks.acquire("row", "one", 0.1).holder is None
+    assert locks.acquire("row", "two", 0.1).holder == "one"
     time.sleep(0.15)
-    assert locks.Lock("row", "two", 60).holder is None
+    assert locks.acquire("row", "two", 60).holder is None
     assert all(valkey.pttl(key) > 0 for key in valkey.scan_iter())
 
 
 def test_a_lock_that_somebody_else_took_over_is_not_released() -> None:
-    lock = locks.Lock("row", "one", 0.05)
+    lock = locks.acquire("row", "one", 0.05)
     time.sleep(0.1)
-    assert locks.Lock("row", "two", 10).holder is None
+    assert locks.acquire("row", "two", 10).holder is None
     lock.release()
-    assert locks.Lock("row", "three", 10).holder == "two"
+    assert locks.acquire("row", "three", 10).holder == "two"
 
 
 def test_rows_do_not_share_locks() -> None:
-    assert locks.Lock("row", "one", 10).holder is None
-    assert locks.Lock("other", "two", 10).holder is None
+    assert locks.acquire("row", "one", 10).holder is None
+    assert locks.acquire("other", "two", 10).holder is None
 
 
 def test_all_waiters_wake_at_once() -> None:
-    lock = locks.Lock("row", "one", 10)
+    lock = locks.acquire("row", "one", 10)
     woken: list[float] = []
 
     def wait() -> None:
@@ -86,7 +86,7 @@ def test_all_waiters_wake_at_once() -> None:
 
 
 def test_an_end_before_the_wait_began_is_seen() -> None:
-    locks.Lock("row", "one", 10).release()
+    locks.acquire("row", "one", 10).release()
     start = time.monotonic()
     assert locks.wait("row", "one", 5)
     assert time.monotonic() - start < 0.7
@@ -94,7 +94,7 @@ def test_an_end_before_the_wait_began_is_seen() -> None:
 
 def test_nothing_stays_in_redis_for_ever(valkey: redis.Redis) -> None:
     for number in range(10):
-        locks.Lock("row", f"attempt-{number}", 10).release()
+        locks.acquire("row", f"attempt-{number}", 10).release()
     assert valkey.dbsize() > 0
     assert all(0 < valkey.pttl(key) <= 60_000 for key in valkey.scan_iter())
 
@@ -103,10 +103,10 @@ def test_nothing_stays_in_redis_for_ever(valkey: redis.Redis) -> None:
 def test_without_redis_every_caller_goes_on(configure: Callable[..., None], url: str) -> None:
     configure(REDIS_URL=url and f"redis://127.0.0.1:{free_port()}/0")
     start = time.monotonic()
-    lock = locks.Lock("row", "one", 10)
+    lock = locks.acquire("row", "one", 10)
     assert lock.holder is None
     assert lock.kept is None
-    assert locks.Lock("row", "two", 10).holder is None
+    assert locks.acquire("row", "two", 10).holder is None
     assert locks.wait("row", "one", 5) is None
     lock.release()
     assert locks.kept("row") is None
@@ -119,7 +119,7 @@ def test_values_are_kept_for_their_time() -> None:
     assert locks.keep("one", b"value", 0.1)
     assert locks.kept("one") == b"value"
     assert locks.kept_names(10) == ["one"]
-    assert locks.Lock("one", "attempt", 10).kept == b"value"
+    assert locks.acquire("one", "attempt", 10).kept == b"value"
     time.sleep(0.15)
     assert locks.kept("one") is None
     assert locks.kept_names(10) == []
@@ -131,31 +131,19 @@ def test_values_are_kept_for_their_time() -> None:
     assert locks.kept_names(10) == []
 
 
-def test_nobody_waits_for_an_answer_before_looking_at_it(own_valkey: redis.Redis) -> None:
-    for lock in [locks.Lock("connect", str(number), 10) for number in range(3)]:
-        lock.release()
-    held = locks.Lock("row", "one", 10)
-    assert held.holder is None
-    start = time.monotonic()
-    own_valkey.client_pause(400)
-    lock = locks.Lock("row", "two", 10)
-    held.release()
-    assert time.monotonic() - start < 0.3
-    assert lock.holder == "one"
-    assert time.monotonic() - start >= 0.3
-    lock.release()
-
-
-def test_a_wake_up_waits_for_nobody_elses(own_valkey: redis.Redis) -> None:
-    held = [locks.Lock(name, "one", 10) for name in ("row", "other", "third")]
+def test_a_wake_up_waits_for_nothing(own_valkey: redis.Redis) -> None:
+    own_valkey.client_pause(100)
+    with ThreadPoolExecutor(3) as pool:
+        held = list(pool.map(lambda name: locks.acquire(name, "one", 10), ("row", "other", "last")))
     assert [lock.holder for lock in held] == [None, None, None]
     own_valkey.client_pause(400)
     start = time.monotonic()
     for lock in held:
         lock.release()
     assert time.monotonic() - start < 0.3
+    # Each over another connection: on the one before, Redis has yet to be heard again.
     assert [idle.owed for idle in locks._idle] == [1, 1, 1]
-    assert locks.wait("third", "one", 5)
+    assert locks.wait("last", "one", 5)
 
 
 class Limit(Exception):
@@ -179,20 +167,13 @@ def interrupted(after: float) -> Iterator[None]:
 def test_an_answer_whose_reader_was_interrupted_is_read_by_nobody_else(
     own_valkey: redis.Redis,
 ) -> None:
-    locks.Lock("connect", "one", 10).release()
+    locks.acquire("connect", "one", 10).release()
     assert locks.keep("rescued", b"value", 10)
-
-    def ask() -> None:
-        lock = locks.Lock("row", "one", 10)
-        try:
-            assert lock.holder is None
-        finally:
-            lock.release()
 
     own_valkey.client_pause(300)
     with pytest.raises(Limit), interrupted(0.1):
-        ask()
-    plain, rescued = locks.Lock("plain", "two", 10), locks.Lock("rescued", "three", 10)
+        locks.acquire("row", "one", 10)
+    plain, rescued = locks.acquire("plain", "two", 10), locks.acquire("rescued", "three", 10)
     assert (rescued.kept, plain.kept) == (b"value", None)
     assert len({id(idle.connection) for idle in locks._idle}) == len(locks._idle)
 
@@ -203,11 +184,9 @@ def test_every_answer_is_read_by_who_asked_wherever_an_interrupt_comes(
     """At each line of ours, while Redis has yet to answer."""
 
     def ask() -> None:
-        lock = locks.Lock("row", "one", 10)
-        try:
-            assert lock.kept is None
-        finally:
-            lock.release()
+        lock = locks.acquire("row", "one", 10)
+        assert lock.kept is None
+        lock.release()
 
     def interrupted_at(number: int) -> bool:
         left = number
@@ -241,7 +220,7 @@ def test_every_answer_is_read_by_who_asked_wherever_an_interrupt_comes(
             own_valkey.client_pause(10)
             if not interrupted_at(number):
                 break
-            asked = [locks.Lock("rescued", f"{number}-{which}", 10) for which in "ab"]
+            asked = [locks.acquire("rescued", f"{number}-{which}", 10) for which in "ab"]
             assert [lock.kept for lock in asked] == [b"value", b"value"]
             for lock in asked:
                 lock.release()
@@ -251,9 +230,9 @@ def test_every_answer_is_read_by_who_asked_wherever_an_interrupt_comes(
 
 
 def test_a_child_does_not_wait_for_what_its_parent_was_waiting_for(own_valkey: redis.Redis) -> None:
-    locks.Lock("connect", "one", 10).release()
+    locks.acquire("connect", "one", 10).release()
     own_valkey.client_pause(600)
-    reader = threading.Thread(target=lambda: locks.Lock("row", "one", 10).holder)
+    reader = threading.Thread(target=lambda: locks.acquire("row", "one", 10).holder)
     reader.start()
     time.sleep(0.2)
     with warnings.catch_warnings():
@@ -262,7 +241,7 @@ def test_a_child_does_not_wait_for_what_its_parent_was_waiting_for(own_valkey: r
         child = os.fork()
     if child == 0:
         try:
-            found = locks.Lock("other", "two", 10).holder
+            found = locks.acquire("other", "two", 10).holder
             os._exit(0 if found is None else 1)
         finally:
             os._exit(2)
@@ -319,55 +298,67 @@ def forgetful(valkey: redis.Redis, configure: Callable[..., None]) -> Iterator[F
 
 def test_what_a_forgotten_connection_lost_is_asked_again(forgetful: Forgetful) -> None:
     assert locks.keep("row", b"value", 10)
-    lock = locks.Lock("row", "one", 10)
+    lock = locks.acquire("row", "one", 10)
     assert lock.holder is None
     forgetful.forget()
-    again = locks.Lock("row", "two", 10)
+    again = locks.acquire("row", "two", 10)
     assert (again.holder, again.kept) == ("one", b"value")
     lock.release()
     assert locks.wait("row", "one", 5)
 
 
-def test_an_answer_that_has_come_counts_whatever_others_found_since(valkey: redis.Redis) -> None:
-    assert locks.keep("row", b"value", 10)
-    lock = locks.Lock("row", "one", 10)
-    locks._mark_down(redis.TimeoutError())
-    assert lock.kept == b"value"
-    locks.reset()
-
-
 def test_a_wake_up_goes_where_redis_was_heard_last(forgetful: Forgetful) -> None:
     """Not over another connection, which may have been forgotten since it was used."""
-    for lock in [locks.Lock("row", "one", 10), locks.Lock("other", "one", 10)]:
-        lock.release()
-    assert all(locks.wait(name, "one", 5) for name in ("row", "other"))
+    with ThreadPoolExecutor(2) as pool:
+        for lock in list(pool.map(lambda n: locks.acquire(str(n), "one", 10), range(20))):
+            lock.release()
+    assert locks.wait("19", "one", 5)
     forgetful.forget()
-    lock = locks.Lock("row", "two", 10)
+    lock = locks.acquire("row", "two", 10)
     assert lock.holder is None
     lock.release()
     assert locks.wait("row", "two", 5)
-    assert locks.Lock("row", "three", 10).holder is None
+    assert locks.acquire("row", "three", 10).holder is None
+
+
+def test_a_wake_up_is_not_sent_into_a_closed_connection(own_valkey: redis.Redis) -> None:
+    lock = locks.acquire("row", "one", 10)
+    assert lock.holder is None
+    own_valkey.client_kill_filter(_type="normal", skipme=True)
+    time.sleep(0.1)
+    lock.release()
+    assert locks.wait("row", "one", 5)
+
+
+def test_an_answer_that_never_came_is_not_waited_for(forgetful: Forgetful) -> None:
+    lock = locks.acquire("row", "one", 10)
+    forgetful.forget()
+    lock.release()
+    time.sleep(1.1)
+    start = time.monotonic()
+    assert locks.acquire("row", "two", 10).holder == "one"
+    assert time.monotonic() - start < 0.7
 
 
 def test_a_lock_that_redis_gave_is_given_back_whatever_others_found_since(
     valkey: redis.Redis,
 ) -> None:
-    lock = locks.Lock("row", "one", 10)
+    lock = locks.acquire("row", "one", 10)
     assert lock.holder is None
     locks._mark_down(redis.TimeoutError())
     lock.release()
     locks.reset()
     assert locks.wait("row", "one", 5)
-    assert locks.Lock("row", "two", 10).holder is None
+    assert locks.acquire("row", "two", 10).holder is None
 
 
 def test_a_distant_redis_is_asked_over_one_connection(own_valkey: redis.Redis) -> None:
-    locks.Lock("row", "connect", 10).release()
+    locks.acquire("row", "connect", 10).release()
     before = own_valkey.info("stats")["total_connections_received"]
     for number in range(5):
         # The last release is not answered yet when the next one is asked for.
         own_valkey.client_pause(100)
-        lock = locks.Lock("row", str(number), 10)
+        lock = locks.acquire("row", str(number), 10)
         assert (lock.holder, lock.kept) == (None, None)
         own_valkey.client_pause(100)
         lock.release()
@@ -382,11 +373,11 @@ def test_whatever_the_address_says_no_error_of_redis_gets_out(
 ) -> None:
     where = valkey.connection_pool.connection_kwargs
     configure(REDIS_URL=f"redis://127.0.0.1:{where['port']}/{where['db']}?{options}")
-    held = [locks.Lock(name, "one", 10) for name in ("row", "other")]
+    held = [locks.acquire(name, "one", 10) for name in ("row", "other")]
     assert [lock.holder for lock in held] == [None, None]
     works = options != "protocol=4"
     assert locks.keep("row", b"\xff", 10) is works
-    again = locks.Lock("row", "two", 10)
+    again = locks.acquire("row", "two", 10)
     assert (again.holder, again.kept) == (("one", b"\xff") if works else (None, None))
     for lock in held:
         lock.release()
@@ -395,10 +386,10 @@ def test_whatever_the_address_says_no_error_of_redis_gets_out(
 
 def test_connections_are_used_again(own_valkey: redis.Redis) -> None:
     for number in range(30):
-        locks.Lock("row", f"attempt-{number}", 10).release()
+        locks.acquire("row", f"attempt-{number}", 10).release()
     connected = own_valkey.info("clients")["connected_clients"]
     for number in range(30):
-        lock = locks.Lock("row", f"attempt-{number}", 10)
+        lock = locks.acquire("row", f"attempt-{number}", 10)
         assert lock.holder is None
         lock.release()
     assert own_valkey.info("clients")["connected_clients"] == connected
@@ -411,7 +402,7 @@ def test_a_redis_that_hangs_is_waited_for_once(
         configure(REDIS_URL=f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         start = time.monotonic()
         for number in range(5):
-            lock = locks.Lock("row", f"attempt-{number}", 10)
+            lock = locks.acquire("row", f"attempt-{number}", 10)
             assert (lock.holder, lock.kept) == (None, None)
             lock.release()
         assert time.monotonic() - start < 3
