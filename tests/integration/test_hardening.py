@@ -114,13 +114,24 @@ def test_a_proxy_without_a_tunnel_gets_no_token(
     assert b"secret" not in b"".join(received)
 
 
-def test_nothing_leaves_this_machine_in_the_open(proxy: Callable[[int], None]) -> None:
+@pytest.mark.parametrize("host", ["token.example", "token.example\\@127.0.0.1", "[::2]"])
+def test_nothing_leaves_this_machine_in_the_open(proxy: Callable[[int], None], host: str) -> None:
     with server(b"") as (port, received):
         proxy(port)
         with pytest.raises(transport.TransportError) as caught:
-            transport.send(Request("POST", "http://token.example/", {}, "a=b"), timeout=5)
+            transport.send(Request("POST", f"http://{host}/", {}, "a=b"), timeout=5)
     assert not caught.value.reached
     assert received == []
+
+
+@pytest.mark.parametrize(
+    ("address", "target"),
+    [("", "/"), ("?a=b", "/?a=b"), ("//oauth//token?a=b%20c#d", "//oauth//token?a=b%20c")],
+)
+def test_an_address_is_asked_for_as_it_is_written(address: str, target: str) -> None:
+    with server(OK + b"\r\n{}") as (port, received):
+        transport.send(Request("POST", f"http://127.0.0.1:{port}{address}", {}, "a=b"), timeout=5)
+    assert received[0].startswith(f"POST {target} HTTP/1.1\r\n".encode())
 
 
 def test_no_proxy_gets_what_is_for_this_machine(
