@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import socket
 import threading
 import time
@@ -32,6 +33,16 @@ from tests.support.rows import EXPIRED, age
 from tests.support.token_endpoint import CLIENT_ID, CLIENT_SECRET
 
 
+def _whole_request(peer: socket.socket) -> bytes:
+    """Head and body: whoever closes with something unread resets the connection, answer and all."""
+    with peer.makefile("rb") as stream:
+        head = b""
+        while (line := stream.readline()).strip():
+            head += line
+        length = re.search(rb"(?im)^content-length: *(\d+)", head)
+        return head + line + stream.read(int(length[1]) if length else 0)
+
+
 @contextmanager
 def server(first: bytes, block: bytes = b"", pause: float = 0) -> Iterator[tuple[int, list[bytes]]]:
     """Reads one request a connection, answers ``first`` and then ``block`` without end."""
@@ -45,8 +56,8 @@ def server(first: bytes, block: bytes = b"", pause: float = 0) -> Iterator[tuple
                 except OSError:
                     return
                 with peer:
-                    received.append(peer.recv(65536))
                     try:
+                        received.append(_whole_request(peer))
                         peer.sendall(first)
                         while block:
                             peer.sendall(block)
