@@ -211,6 +211,15 @@ def test_error_reports_hold_no_token(
         assert [secret for secret in secrets if secret in report] == []
 
 
+def test_an_address_with_a_token_is_in_no_error_report() -> None:
+    """Some providers want the refresh token in the query."""
+    with server(b"nothing that is HTTP") as (port, _):
+        url = f"http://127.0.0.1:{port}/refresh?refresh_token=rt-secret"
+        report = _reported(partial(transport.send, Request("GET", url), timeout=5))
+    assert "connection_reset" in report
+    assert "rt-secret" not in report
+
+
 @pytest.mark.parametrize("secret", ["s3cret/with+signs=", "plain-secret"])
 def test_secrets_are_cut_out_in_any_encoding(secret: str) -> None:
     forms = [secret, quote_plus(secret), base64.b64encode(secret.encode()).decode()]
