@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,22 @@ from oauth_tokens.refresh import attempt, protocol
 from oauth_tokens.refresh.row import Need
 from tests.support.processes import wait_until
 from tests.support.provider import Provider
-from tests.support.rows import EXPIRED, age
+from tests.support.rows import EXPIRED, age, forget_claim, kept
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def nothing_saved(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Within it, the database takes no refreshed token set."""
+
+    def failing(*args: Any) -> None:
+        raise OperationalError("the database is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthToken, "save_refreshed", failing)
+        patch.setattr(attempt, "SAVE_PAUSES", ())
+        yield patch
 
 
 def test_what_is_kept_under_a_missing_key_is_not_passed_over(
@@ -36,13 +50,7 @@ def test_what_is_kept_under_a_missing_key_is_not_passed_over(
     """To go on with the old refresh token would end the grant."""
     age(token, EXPIRED)
     old, new = get_settings().ENCRYPTION_KEYS, generate_key()
-
-    def failing(*args: Any) -> None:
-        raise OperationalError("the database is gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(OAuthToken, "save_refreshed", failing)
-        patch.setattr(attempt, "SAVE_PAUSES", ())
+    with nothing_saved(monkeypatch):
         rotated = user.oauth_tokens.get_valid("acme").access_token
     configure(ENCRYPTION_KEYS=[new, *old])
     call_command("oauth_tokens_rotate_keys", no_progress=True)
@@ -64,18 +72,11 @@ def test_what_is_kept_comes_first_also_where_no_claim_is_left(
     """Row 5, and then a failover to a database that has not seen the claim."""
     configure(RESCUE_DIR=str(tmp_path) if kept_in == "file" else "")
     age(token, EXPIRED)
-
-    def failing(*args: Any) -> None:
-        raise OperationalError("the database is gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(OAuthToken, "save_refreshed", failing)
-        patch.setattr(attempt, "SAVE_PAUSES", ())
+    with nothing_saved(monkeypatch) as patch:
         if kept_in != "redis":
             patch.setattr(locks, "keep", lambda *_: False)
         rotated = user.oauth_tokens.get_valid("acme").access_token
-    unclaimed = dict.fromkeys(("attempt_id", "attempt_started_at", "attempt_expires_at"))
-    assert OAuthToken.objects.filter(attempt_id__isnull=False).update(**unclaimed) == 1
+    forget_claim()
     assert user.oauth_tokens.get_valid("acme").access_token == rotated
     row = OAuthToken.objects.get()
     assert (row.version, row.attempt_id, row.retry_at) == (2, None, None)
@@ -89,15 +90,7 @@ def answered_elsewhere(row: OAuthToken, provider: Provider) -> str:
     request = description.refresh_request(refresh_token=row.refresh_token or "")
     token_set = description.classify(transport.send(request, timeout=5)).token_set
     assert token_set is not None
-    kept = rescue.Kept(
-        token_set=token_set,
-        provider="acme",
-        client_id=row.client_id,
-        version=row.version,
-        grant_id=str(row.grant_id),
-        sent_at=row.now(),
-    )
-    assert rescue.keep(row.key, kept)
+    assert rescue.keep(row.key, kept(row, token_set))
     return token_set.access_token
 
 
@@ -146,8 +139,7 @@ def test_who_holds_the_lock_may_have_an_answer_though_no_claim_says_so(
     )
     first.start()
     wait_until(lambda: provider.refreshes)
-    unclaimed = dict.fromkeys(("attempt_id", "attempt_started_at", "attempt_expires_at"))
-    assert OAuthToken.objects.filter(attempt_id__isnull=False).update(**unclaimed) == 1
+    forget_claim()
     second.start()
     first.join()
     second.join()

@@ -23,7 +23,7 @@ from oauth_tokens.providers.registry import get_provider
 from oauth_tokens.upkeep import SWEEP
 from tests.support.processes import Processes
 from tests.support.provider import Provider
-from tests.support.rows import EXPIRED, FRESH, age, pending_revocation
+from tests.support.rows import EXPIRED, FRESH, age, kept, pending_revocation
 
 Configure = Callable[..., None]
 
@@ -251,15 +251,7 @@ def test_a_sweep_saves_what_the_database_would_not_take(
     capsys: pytest.CaptureFixture[str], token: OAuthToken, provider: Provider
 ) -> None:
     rescued = get_provider("acme").parse_token_response(provider.issue())
-    kept = rescue.Kept(
-        token_set=rescued,
-        provider="acme",
-        client_id=token.client_id,
-        version=token.version,
-        grant_id=str(token.grant_id),
-        sent_at=timezone.now(),
-    )
-    rescue.keep(token.key, kept)
+    rescue.keep(token.key, kept(token, rescued))
     assert run(capsys, "oauth_tokens_refresh").strip() == "1 restored"
     assert OAuthToken.objects.get().access_token == rescued.access_token
 

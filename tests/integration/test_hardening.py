@@ -19,7 +19,6 @@ import pytest
 from django.contrib.auth.models import AbstractUser
 from django.db import OperationalError
 from django.test import RequestFactory
-from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from oauth_tokens import OAuthToken, exceptions, rescue, transport, upkeep
@@ -28,8 +27,9 @@ from oauth_tokens.encryption import Keyring
 from oauth_tokens.models import PendingRevocation
 from oauth_tokens.providers.registry import get_provider
 from oauth_tokens.providers.wire import Request, clean
+from oauth_tokens.token_set import TokenSet
 from tests.support.provider import Provider
-from tests.support.rows import EXPIRED, age
+from tests.support.rows import EXPIRED, age, kept
 from tests.support.token_endpoint import CLIENT_ID, CLIENT_SECRET
 
 
@@ -245,23 +245,13 @@ def test_the_basic_header_never_gets_into_the_history(
     assert str(token.refresh_token) not in detail
 
 
-def kept(row: OAuthToken, provider: Provider, **changes: Any) -> rescue.Kept:
-    return rescue.Kept(
-        **{
-            "token_set": get_provider("acme").parse_token_response(provider.issue()),
-            "provider": "acme",
-            "client_id": row.client_id,
-            "version": row.version,
-            "grant_id": str(row.grant_id),
-            "sent_at": timezone.now(),
-            **changes,
-        }
-    )
+def answered(provider: Provider) -> TokenSet:
+    return get_provider("acme").parse_token_response(provider.issue())
 
 
 @pytest.mark.django_db
 def test_a_rescued_token_is_only_for_its_own_grant(token: OAuthToken, provider: Provider) -> None:
-    stranger = kept(token, provider, grant_id="another user's, in a restored database")
+    stranger = kept(token, answered(provider), grant_id="another user's, in a restored database")
     rescue.keep(token.key, stranger)
     upkeep.restore_rescued()
     row = OAuthToken.objects.get()
@@ -272,7 +262,7 @@ def test_a_rescued_token_is_only_for_its_own_grant(token: OAuthToken, provider: 
 def test_a_rescued_token_without_a_row_is_given_back(
     user: AbstractUser, token: OAuthToken, provider: Provider
 ) -> None:
-    orphan = kept(token, provider)
+    orphan = kept(token, answered(provider))
     rescue.keep(token.key, orphan)
     OAuthToken.objects.filter(pk=token.pk)._raw_delete("default")
     upkeep.restore_rescued()
@@ -288,8 +278,8 @@ def test_an_entry_that_cannot_be_restored_does_not_stop_the_others(
     user: AbstractUser, token: OAuthToken, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = user.oauth_tokens.store("acme", provider.issue(), account_id="other")
-    good = kept(other, provider)
-    rescue.keep(token.key, kept(token, provider))
+    good = kept(other, answered(provider))
+    rescue.keep(token.key, kept(token, answered(provider)))
     rescue.keep(other.key, good)
     restore = OAuthToken.save_rescued
 
@@ -312,9 +302,9 @@ def test_who_comes_late_does_not_remove_a_newer_entry(
         REDIS_URL=get_settings().REDIS_URL if where == "redis" else "",
         RESCUE_DIR=str(tmp_path) if where == "file" else "",
     )
-    rescue.keep(token.key, kept(token, provider))
+    rescue.keep(token.key, kept(token, answered(provider)))
     saved = rescue.find(token.key)
-    newer = kept(token, provider, version=token.version + 1)
+    newer = kept(token, answered(provider), version=token.version + 1)
     rescue.keep(token.key, newer)
     rescue.forget(token.key, saved.entries)
     found = rescue.find(token.key)

@@ -22,7 +22,7 @@ from oauth_tokens.overview import collect
 from oauth_tokens.providers.registry import get_provider
 from tests.support.admin import operator, page
 from tests.support.provider import Provider
-from tests.support.rows import EXPIRED, age
+from tests.support.rows import EXPIRED, age, kept
 
 PAGE = "/admin/oauth_tokens/taskrun/"
 Configure = Callable[..., None]
@@ -150,16 +150,10 @@ def test_durations(db: None) -> None:
 
 def test_what_waits_to_be_saved_or_revoked(add: Callable[..., OAuthToken]) -> None:
     token = add()
-    kept = rescue.Kept(
-        get_provider("acme").parse_token_response({"access_token": "a", "expires_in": 3600}),
-        provider="acme",
-        client_id=token.client_id,
-        version=token.version,
-        grant_id=str(token.grant_id),
-        sent_at=timezone.now(),
-    )
-    rescue.keep(token.key, kept)
-    rescue.keep(f"another-site:{token.pk}", kept)
+    response = {"access_token": "a", "expires_in": 3600}
+    rescued = kept(token, get_provider("acme").parse_token_response(response))
+    rescue.keep(token.key, rescued)
+    rescue.keep(f"another-site:{token.pk}", rescued)
     PendingRevocation.objects.create(
         provider="acme", encrypted_token=b"", retry_at=timezone.now(), created_at=timezone.now()
     )
